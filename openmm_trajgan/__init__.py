@@ -1,0 +1,1 @@
+"""Learn from an OpenMM simulation while it runs, and generate more of it."""

@@ -1,0 +1,21 @@
+"""The few errors a caller may want to catch."""
+
+
+class TrajGANError(Exception):
+    """Base of every error this package raises on purpose; its text is one line a person can act on."""
+
+
+class InputError(TrajGANError, ValueError):
+    """An argument or an input file is wrong: what was expected, what was found, what to do."""
+
+
+class SchemaMismatchError(InputError):
+    """Two artefacts speak of different features."""
+
+
+class StreamExistsError(InputError):
+    """A stream of the buffer already holds frames and ``append=True`` was not given."""
+
+
+class NonFiniteError(TrajGANError, ValueError):
+    """A position, feature or loss became NaN or infinite while work was going on."""
