@@ -126,14 +126,13 @@ class FeatureSchema(BaseModel):
                 f"{theirs} has a frame every {there:g} ps, {mine} every {here:g} ps; use the same frame interval"
             )
 
-    def wrap(self, differences: NDArray[Any]) -> NDArray[Any]:
+    def wrap(self, differences: NDArray[np.floating]) -> NDArray[np.floating]:
         """Bring differences of periodic features to the nearest image, ``(..., n_features)``, units of the features."""
-        if not self.periodic.any():
-            return differences
-        periods = np.array([period or np.inf for period in self.periods], dtype=differences.dtype)
-        with np.errstate(invalid="ignore"):
-            turns = np.where(self.periodic, np.round(differences / periods), 0).astype(differences.dtype)
-            return differences - np.where(self.periodic, periods, 0).astype(differences.dtype) * turns
+        wrapped = differences.copy()
+        for column, period in enumerate(self.periods):
+            if period is not None:
+                wrapped[..., column] -= period * np.round(wrapped[..., column] / period)
+        return wrapped
 
 
 def _shown(values: tuple[Any, ...]) -> str:
@@ -245,7 +244,7 @@ class FeatureTrajectories:
             "replicas": self.replicas,
             "provenance": self.provenance,
         }
-        arrays = {f"series{index:06d}": series for index, series in enumerate(self.values)}
+        arrays: dict[str, Any] = {f"series{index:06d}": series for index, series in enumerate(self.values)}
         with replacing(Path(path)) as file:
             np.savez(file, header=np.frombuffer(json.dumps(header).encode(), dtype=np.uint8), **arrays)
 

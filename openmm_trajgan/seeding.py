@@ -23,7 +23,7 @@ class Seeds:
 
     Examples
     --------
-    >>> Seeds(1).numpy("windows").integers(100) == Seeds(1).numpy("windows").integers(100)
+    >>> bool(Seeds(1).numpy("windows").integers(100) == Seeds(1).numpy("windows").integers(100))
     True
     >>> Seeds(1).integer("dynamics") != Seeds(2).integer("dynamics")
     True

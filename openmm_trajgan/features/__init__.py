@@ -1,1 +1,23 @@
 """Positions to feature vectors."""
+
+from openmm_trajgan.features.base import BlockFeaturizer, Featurizer
+from openmm_trajgan.features.cartesian import AlignedCartesian
+from openmm_trajgan.features.collective_variables import RMSD, CollectiveVariable, RadiusOfGyration
+from openmm_trajgan.features.concatenate import Concatenate
+from openmm_trajgan.features.contacts import Contacts, NativeContacts
+from openmm_trajgan.features.distances import Distances
+from openmm_trajgan.features.torsions import Torsions
+
+__all__ = [
+    "RMSD",
+    "AlignedCartesian",
+    "BlockFeaturizer",
+    "CollectiveVariable",
+    "Concatenate",
+    "Contacts",
+    "Distances",
+    "Featurizer",
+    "NativeContacts",
+    "RadiusOfGyration",
+    "Torsions",
+]

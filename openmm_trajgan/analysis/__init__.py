@@ -1,0 +1,1 @@
+"""Is generated data as good as more MD? Distributions, dynamics and kinetics, each beside MD against MD."""

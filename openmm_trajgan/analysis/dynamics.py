@@ -1,0 +1,160 @@
+"""How features move: autocorrelations, relaxation times and displacements, never across the seam between two series."""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft
+
+from openmm_trajgan.analysis.distributions import BINS, divergence, uniform_edges
+from openmm_trajgan.errors import InputError
+from openmm_trajgan.schema import FeatureTrajectories
+
+FloatArray = NDArray[np.float64]
+
+
+def autocorrelation(trajectories: FeatureTrajectories, max_lag: int) -> FloatArray:
+    """Normalised autocorrelation of every feature, pooled over the series.
+
+    For a feature on the line ⟨δx(t) δx(t+k)⟩ / ⟨δx²⟩ with δx the deviation from the mean of all frames. For an angle
+    (C(k) − b) / (1 − b) with C(k) = ⟨cos(x(t+k) − x(t))⟩ and b = ⟨sin x⟩² + ⟨cos x⟩², so that the image does not matter.
+
+    Parameters
+    ----------
+    trajectories
+        Series of any lengths. All pairs of frames `k` apart within a series count the same.
+    max_lag
+        Longest lag, frames.
+
+    Returns
+    -------
+    ndarray
+        Shape ``(max_lag + 1, n_features)``; NaN at lags that no series is long enough for, and for a constant feature.
+
+    Raises
+    ------
+    InputError
+        If `max_lag` is negative.
+
+    Examples
+    --------
+    >>> from openmm_trajgan.schema import FeatureSchema
+    >>> schema = FeatureSchema(names=("x",), units=("nm",), periods=(None,))
+    >>> steps = FeatureTrajectories([np.tile([[1.0], [-1.0]], (50, 1))], schema)
+    >>> autocorrelation(steps, 2).ravel().round(6).tolist()
+    [1.0, -1.0, 1.0]
+    """
+    if max_lag < 0:
+        raise InputError(f"expected max_lag ≥ 0 frames, found {max_lag}")
+    if not trajectories.n_frames:
+        return np.full((max_lag + 1, trajectories.schema.n_features), np.nan)
+    encoded = _encode(trajectories)
+    mean = sum(series.sum(axis=0) for series in encoded) / trajectories.n_frames
+    products = np.zeros((max_lag + 1, trajectories.schema.n_features))
+    pairs = np.zeros((max_lag + 1, 1))
+    for series in encoded:
+        n_frames = len(series)
+        n_lags = min(n_frames, max_lag + 1)
+        spectrum = fft.fft(series, n=fft.next_fast_len(n_frames + n_lags), axis=0)
+        power = spectrum.real**2 + spectrum.imag**2
+        products[:n_lags] += fft.ifft(power, axis=0)[:n_lags].real
+        pairs[:n_lags, 0] += n_frames - np.arange(n_lags)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        correlation = np.where(pairs > 0, products / pairs, np.nan)
+        baseline = np.abs(mean) ** 2
+        return np.where(constant_features(trajectories), np.nan, (correlation - baseline) / (correlation[0] - baseline))
+
+
+def _encode(trajectories: FeatureTrajectories) -> list[NDArray[np.complex128]]:
+    """Angles as points on the unit circle, others as deviations from the mean of all frames (whose own mean is then 0)."""
+    schema = trajectories.schema
+    line = ~schema.periodic
+    turns = np.array([0.0 if period is None else 2 * np.pi / period for period in schema.periods])
+    totals = [series[:, line].sum(axis=0, dtype=np.float64) for series in trajectories]
+    mean = np.sum(totals, axis=0) / trajectories.n_frames
+    encoded = []
+    for series in trajectories:
+        points = np.exp(1j * turns * series)
+        points[:, line] = series[:, line] - mean
+        encoded.append(points)
+    return encoded
+
+
+def constant_features(trajectories: FeatureTrajectories) -> NDArray[np.bool_]:
+    """Which features have one value only in all frames, shape ``(n_features,)``."""
+    filled = [series for series in trajectories if len(series)]
+    lowest = np.min([series.min(axis=0) for series in filled], axis=0)
+    highest = np.max([series.max(axis=0) for series in filled], axis=0)
+    return np.asarray(lowest == highest)
+
+
+def relaxation_time(autocorrelations: FloatArray) -> FloatArray:
+    """First lag at which an autocorrelation is at most 1/e.
+
+    Parameters
+    ----------
+    autocorrelations
+        From `autocorrelation`, shape ``(n_lags, n_features)``.
+
+    Returns
+    -------
+    ndarray
+        Shape ``(n_features,)``, frames; NaN where the autocorrelation does not fall that far.
+    """
+    with np.errstate(invalid="ignore"):
+        relaxed = autocorrelations <= np.exp(-1)
+    return np.where(relaxed.any(axis=0), relaxed.argmax(axis=0), np.nan)
+
+
+def displacements(trajectories: FeatureTrajectories, steps: int) -> NDArray[np.float32]:
+    """Return the changes over a number of frames, periodic features by the nearest image, ``(n_pairs, n_features)``."""
+    if steps < 1:
+        raise InputError(f"expected a displacement over at least 1 frame, found {steps}")
+    changes = [series[steps:] - series[:-steps] for series in trajectories if len(series) > steps]
+    if not changes:
+        return np.empty((0, trajectories.schema.n_features), dtype=np.float32)
+    return trajectories.schema.wrap(np.concatenate(changes))
+
+
+def displacement_divergence(
+    reference: FeatureTrajectories, other: FeatureTrajectories, steps: int, *, bins: int = BINS[1]
+) -> FloatArray:
+    """Jensen-Shannon divergence between the distributions of displacements over `steps` frames, natural logarithm.
+
+    Parameters
+    ----------
+    reference, other
+        The data sets.
+    steps
+        Frames between the two ends of a displacement.
+    bins
+        Equal bins over the union range of both sets.
+
+    Returns
+    -------
+    ndarray
+        Shape ``(n_features,)``, 0 … ln 2, nats.
+
+    Raises
+    ------
+    SchemaMismatchError
+        If the sets hold other features.
+    InputError
+        If every series of a set is too short for one displacement.
+    """
+    reference.schema.require_same(other.schema, "the reference", "the other set")
+    here, there = displacements(reference, steps), displacements(other, steps)
+    for label, sample in (("the reference", here), ("the other set", there)):
+        if not len(sample):
+            raise InputError(f"{label} has no series longer than {steps} frames; use fewer steps")
+    edges = [uniform_edges((a, b), bins) for a, b in zip(here.T, there.T, strict=True)]
+    return histogram_divergences(histograms(here, edges), histograms(there, edges))
+
+
+def histograms(sample: NDArray[np.float32], edges: list[FloatArray]) -> FloatArray:
+    """Return the share of rows in each bin, column by column, shape ``(n_columns, bins)``."""
+    shares = [np.histogram(column, bins=edge)[0] for column, edge in zip(sample.T, edges, strict=True)]
+    return np.array(shares, dtype=np.float64) / len(sample)
+
+
+def histogram_divergences(p: FloatArray, q: FloatArray) -> FloatArray:
+    """Return the divergence of each row of `p` and `q`, shape ``(n_rows,)``, nats."""
+    return np.array([divergence(one, other) for one, other in zip(p, q, strict=True)])

@@ -1,0 +1,226 @@
+"""How fast the slowest processes are: implied timescales of Markov state models, estimated by deeptime."""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.cluster.vq import vq
+
+from openmm_trajgan.analysis.distributions import FloatArray
+from openmm_trajgan.errors import InputError
+from openmm_trajgan.schema import FeatureSchema, FeatureTrajectories
+
+FITTED_FRAMES = 20_000  # k-means is fitted on at most so many, evenly spaced
+MOST_MICROSTATES = 100
+LEAST_CONNECTED = 0.98  # share of the transitions inside the largest connected set, below which a part of space is missing
+LEAST_RELAXATIONS = 10  # data at least so many times longer than a timescale, or too few transitions carry it
+PLATEAU = 0.1  # relative change of t2 from one lag to the next that counts as none
+
+
+@dataclass(frozen=True, eq=False)
+class Microstates:
+    """A partition of feature space by k-means, fitted on one data set and applied to others.
+
+    Angles enter as sine and cosine, other features divided by their standard deviation in the fitted set.
+
+    Parameters
+    ----------
+    centers
+        Shape ``(n_states, n_coordinates)``.
+    scale
+        Standard deviation of every feature in the fitted set, shape ``(n_features,)``; 1 for angles.
+    schema
+        What the features are.
+    """
+
+    centers: NDArray[np.float32]
+    scale: NDArray[np.float32]
+    schema: FeatureSchema
+
+    @classmethod
+    def fit(cls, trajectories: FeatureTrajectories, n_states: int | None = None, *, seed: int = 0) -> "Microstates":
+        """Place the centres.
+
+        Parameters
+        ----------
+        trajectories
+            The data to fit.
+        n_states
+            Number of centres; None for √(number of frames)/2, at least 2, at most 100 and the number of different frames.
+        seed
+            Seed of k-means++, in [0, 2³²).
+
+        Raises
+        ------
+        InputError
+            If there are fewer different frames than states.
+        """
+        frames = np.concatenate(trajectories.values)
+        wanted = int(np.clip(np.sqrt(len(frames)) / 2, 2, MOST_MICROSTATES)) if n_states is None else n_states
+        frames = frames[:: -(-len(frames) // FITTED_FRAMES)]
+        spread = frames.std(axis=0, dtype=np.float64)
+        scale = np.where(trajectories.schema.periodic | (spread == 0), 1, spread).astype(np.float32)
+        points = _coordinates(frames, scale, trajectories.schema)
+        different = len(np.unique(points, axis=0))
+        if n_states is None and different > 1:
+            wanted = min(wanted, different)
+        if not 2 <= wanted <= different:
+            raise InputError(f"expected at least 2 microstates and as many different frames, found {wanted} and {different}")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # deeptime's import, and k-means stopping before its last digits
+            from deeptime.clustering import KMeans
+
+            model = KMeans(wanted, max_iter=100, fixed_seed=seed, n_jobs=1).fit_fetch(points)
+        return cls(np.asarray(model.cluster_centers, dtype=np.float32), scale, trajectories.schema)
+
+    @property
+    def n_states(self) -> int:
+        """Number of microstates."""
+        return len(self.centers)
+
+    def assign(self, trajectories: FeatureTrajectories) -> list[NDArray[np.int32]]:
+        """Return the nearest microstate of every frame, one array ``(n_frames,)`` per series that holds any."""
+        nearest = (vq(_coordinates(series, self.scale, self.schema), self.centers)[0] for series in trajectories if len(series))
+        return [np.asarray(states, dtype=np.int32) for states in nearest]
+
+
+def _coordinates(frames: NDArray[np.float32], scale: NDArray[np.float32], schema: FeatureSchema) -> NDArray[np.float32]:
+    periodic = schema.periodic
+    turns = np.array([2 * np.pi / period for period in schema.periods if period is not None], dtype=np.float32)
+    angles = frames[:, periodic] * turns
+    line = frames[:, ~periodic] / scale[~periodic]
+    return np.ascontiguousarray(np.concatenate([np.cos(angles), np.sin(angles), line], axis=1), dtype=np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class ImpliedTimescales:
+    """Timescales of the slowest processes at several lags.
+
+    Parameters
+    ----------
+    lags
+        Shape ``(n_lags,)``, frames.
+    values
+        Shape ``(n_lags, n_processes)``, slowest first, frames; NaN where the data do not support a number.
+    reasons
+        Why not, ``(n_lags, n_processes)``: ``"short"`` (no series longer than the lag), ``"disconnected"`` (the largest connected
+        set misses more than 2 % of the transitions), ``"fast"`` (decays within one lag), ``"few"`` (the data are less than ten
+        times longer than the process); ``""`` beside a number.
+    """
+
+    lags: NDArray[np.int64]
+    values: FloatArray
+    reasons: NDArray[np.str_]
+
+    def plateau(self) -> int | None:
+        """Index of the lag to compare at, from the slowest process.
+
+        The smallest lag from which its timescale changes by less than 10 % to the next lag; without one, the largest lag that
+        has a timescale; None if no lag has.
+        """
+        slowest = self.values[:, 0]
+        with np.errstate(invalid="ignore"):
+            flat = np.flatnonzero(np.abs(np.diff(slowest)) < PLATEAU * slowest[:-1])
+        candidates = flat[:1] if flat.size else np.flatnonzero(np.isfinite(slowest))[-1:]
+        return int(candidates[0]) if candidates.size else None
+
+
+def lag_ladder(longest: int) -> NDArray[np.int64]:
+    """Lags 1, 2, 5, 10, 20, 50 … up to a tenth of the longest series, frames."""
+    lags = np.outer(10 ** np.arange(8), [1, 2, 5]).ravel()
+    return np.asarray(lags[lags <= max(longest // 10, 1)], dtype=np.int64)
+
+
+def implied_timescales(
+    trajectories: FeatureTrajectories,
+    lags: Sequence[int] | NDArray[np.int64] | None = None,
+    n_states: int | None = None,
+    *,
+    n_processes: int = 2,
+    microstates: Microstates | None = None,
+    seed: int = 0,
+) -> ImpliedTimescales:
+    """Implied timescales t₂, t₃ … of reversible Markov state models on k-means microstates.
+
+    Transitions are counted in a sliding window within each series, never from one series into the next; the model is the
+    reversible maximum-likelihood one on the most populated strongly connected set (Prinz et al., J. Chem. Phys. 134, 174105,
+    2011).
+
+    Parameters
+    ----------
+    trajectories
+        The data.
+    lags
+        Lags, frames; None for `lag_ladder` of the longest series.
+    n_states
+        Number of microstates; None for √(number of frames)/2, at most 100. Not with `microstates`.
+    n_processes
+        How many timescales, slowest first.
+    microstates
+        Fitted on a reference, to compare sets on the same states; None fits them on `trajectories`.
+    seed
+        Seed of k-means.
+
+    Returns
+    -------
+    ImpliedTimescales
+        In frames.
+
+    Raises
+    ------
+    InputError
+        If a lag is not positive, both `n_states` and `microstates` are given, or the frames are too few for the states.
+    SchemaMismatchError
+        If `microstates` were fitted on other features.
+
+    Examples
+    --------
+    >>> from openmm_trajgan.schema import FeatureSchema
+    >>> schema = FeatureSchema(names=("x",), units=("",), periods=(None,))
+    >>> flips = np.random.default_rng(1).random(50_000) < 0.05          # a two-state process, t2 = -1 / ln 0.9 = 9.5 frames
+    >>> states = FeatureTrajectories([np.cumsum(flips)[:, None] % 2], schema)
+    >>> print(implied_timescales(states, [1, 2], n_states=2, n_processes=1).values.round(0))
+    [[9.]
+     [9.]]
+    """
+    steps = lag_ladder(max(len(series) for series in trajectories)) if lags is None else np.asarray(lags, dtype=np.int64)
+    if steps.ndim != 1 or not steps.size or steps.min() < 1:
+        raise InputError(f"expected lags of at least 1 frame, found {steps.tolist()}")
+    if microstates is None:
+        microstates = Microstates.fit(trajectories, n_states, seed=seed)
+    elif n_states is not None:
+        raise InputError("expected either n_states or microstates, found both; leave n_states out")
+    microstates.schema.require_same(trajectories.schema, "the microstates", "the data")
+    sequences = microstates.assign(trajectories)
+    values = np.full((len(steps), n_processes), np.nan)
+    reasons = np.full((len(steps), n_processes), "", dtype="<U16")
+    for row, lag in enumerate(steps.tolist()):
+        values[row], reasons[row] = _timescales(sequences, lag, n_processes)
+    return ImpliedTimescales(steps, values, reasons)
+
+
+def _timescales(sequences: list[NDArray[np.int32]], lag: int, n_processes: int) -> tuple[FloatArray, NDArray[np.str_]]:
+    unsupported = np.full(n_processes, np.nan)
+    long_enough = [sequence for sequence in sequences if len(sequence) > lag]
+    if not long_enough:
+        return unsupported, np.full(n_processes, "short")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # deeptime's import; degenerate models are judged below
+        from deeptime.markov import TransitionCountEstimator
+        from deeptime.markov.msm import MaximumLikelihoodMSM
+
+        counts = TransitionCountEstimator(lag, "sliding").fit_fetch(long_enough)
+        connected = counts.submodel_largest(sort_by_population=True)
+        if connected.count_matrix.sum() < LEAST_CONNECTED * counts.count_matrix.sum():
+            return unsupported, np.full(n_processes, "disconnected")
+        model = MaximumLikelihoodMSM(reversible=True, maxiter=100_000).fit_fetch(connected)
+        eigenvalues = np.zeros(n_processes + 1)  # a process that the model has no room for counts as infinitely fast
+        found = np.sort(np.real(model.eigenvalues()))[::-1][: n_processes + 1]
+    eigenvalues[: len(found)] = np.clip(found, 0, 1)
+    with np.errstate(divide="ignore"):
+        timescales = -lag / np.log(eigenvalues[1:])
+    n_frames = sum(map(len, long_enough))
+    reasons = np.select([timescales < lag, timescales * LEAST_RELAXATIONS > n_frames], ["fast", "few"], "")
+    return np.where(reasons == "", timescales, np.nan), reasons

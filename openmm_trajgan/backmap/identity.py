@@ -1,0 +1,88 @@
+"""Features that are the coordinates of one particle."""
+
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from openmm_trajgan.backmap.base import FloatArray
+from openmm_trajgan.errors import InputError
+from openmm_trajgan.schema import FeatureSchema
+
+KINDS = frozenset({"position", "cartesian"})
+
+
+class Identity:
+    """Backmapper for the coordinates of one particle, as in a model potential; coordinates that are no features are 0.
+
+    Examples
+    --------
+    >>> schema = FeatureSchema(names=("x", "y"), units=("nm", "nm"), periods=(None, None), kinds=("position", "position"))
+    >>> Identity().fit(None, schema, None).backmap([[1.0, 2.0]], rng=np.random.default_rng(0))
+    array([[[1., 2., 0.]]], dtype=float32)
+    """
+
+    def fit(self, topology: Any, schema: FeatureSchema, reference: ArrayLike | None = None) -> Self:
+        """Find the axis of each feature: the first letter of its name.
+
+        Parameters
+        ----------
+        topology
+            An openmm.app.Topology of one atom, or None.
+        schema
+            Features of kind ``"position"`` or ``"cartesian"``, in nm, with names that begin with x, y or z, each at most once.
+        reference
+            Not needed.
+
+        Returns
+        -------
+        Identity
+            This object.
+
+        Raises
+        ------
+        InputError
+            If the features are not the coordinates of one particle, or the topology has more atoms.
+        """
+        axes = ["xyz".find(name[0].lower()) if name else -1 for name in schema.names]
+        particles = {atoms for atoms in schema.atoms if atoms}
+        if not set(schema.kinds) <= KINDS or min(axes) < 0 or len(set(axes)) < len(axes) or len(particles) > 1:
+            raise InputError(
+                f"expected the coordinates x, y, z of one particle, found {', '.join(schema.names[:4])} of kinds "
+                f"{', '.join(sorted(set(schema.kinds)))}; use a backmapper for these features"
+            )
+        if set(schema.units) != {"nm"}:
+            raise InputError(f"expected coordinates in nm, found {', '.join(sorted(set(schema.units)))}; convert the features")
+        if topology is not None and topology.getNumAtoms() != 1:
+            raise InputError(
+                f"the features are the coordinates of one particle, the topology has {topology.getNumAtoms()}; pass topology=None"
+            )
+        self._axes = axes
+        return self
+
+    def backmap(self, features: ArrayLike, *, rng: np.random.Generator) -> FloatArray:
+        """Positions of one time series.
+
+        Parameters
+        ----------
+        features
+            ``(n_frames, n_features)``, nm.
+        rng
+            Not needed; nothing is random here.
+
+        Returns
+        -------
+        numpy.ndarray
+            ``(n_frames, 1, 3)`` float32, nm.
+
+        Raises
+        ------
+        InputError
+            If `features` has another shape.
+        """
+        coordinates = np.asarray(features, dtype=np.float32)
+        if coordinates.ndim != 2 or coordinates.shape[1] != len(self._axes):
+            raise InputError(f"expected features (n_frames, {len(self._axes)}), found {coordinates.shape}; give one time series")
+        positions = np.zeros((len(coordinates), 1, 3), dtype=np.float32)
+        positions[:, 0, self._axes] = coordinates
+        return positions

@@ -1,0 +1,264 @@
+"""Frames in, windows out."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from openmm_trajgan.buffer.base import FrameStore, Segment, frame_dtype
+from openmm_trajgan.buffer.memory import MemoryStore
+from openmm_trajgan.buffer.shards import ShardStore
+from openmm_trajgan.errors import InputError
+from openmm_trajgan.schema import FeatureSchema, FeatureTrajectories
+
+
+class Windows:
+    """Every window of one length that the frames of a buffer hold, as a population to draw from.
+
+    A snapshot: frames appended later are not in it.
+
+    Parameters
+    ----------
+    segments
+        Where windows may be cut, each without a gap.
+    length
+        Frames per window.
+    n_features
+        Features per frame.
+    """
+
+    def __init__(self, segments: Iterable[Segment], length: int, n_features: int) -> None:
+        kept = [segment for segment in segments if segment.n_frames >= length]
+        self.length = length
+        self.n_features = n_features
+        self._segments = kept
+        self._ends = np.cumsum([segment.n_frames - length + 1 for segment in kept])
+
+    def __len__(self) -> int:
+        return int(self._ends[-1]) if len(self._ends) else 0
+
+    def sample(self, n: int, rng: np.random.Generator) -> NDArray[np.float32]:
+        """Draw `n` windows with replacement, each window of the population equally likely.
+
+        Returns
+        -------
+        numpy.ndarray
+            ``(n, length, n_features)``, units of the schema.
+        """
+        chosen = rng.integers(len(self), size=n)
+        indices = np.searchsorted(self._ends, chosen, side="right")
+        windows = np.empty((n, self.length, self.n_features), np.float32)
+        for row, (index, window) in enumerate(zip(indices.tolist(), chosen.tolist(), strict=True)):
+            segment = self._segments[index]
+            start = window - (int(self._ends[index - 1]) if index else 0)
+            windows[row] = segment.read(start, start + self.length)["features"]
+        return windows
+
+
+class WindowBuffer:
+    """Time series collected from simulations, from which windows are cut.
+
+    Frames arrive in *streams* (one per replica). Within a stream they form *segments*: runs of frames at equal intervals. A window
+    never crosses from one segment or stream into another.
+
+    Parameters
+    ----------
+    path
+        Folder on disk, made if it does not exist and `schema` is given; None keeps the frames in memory.
+    schema
+        What the frames hold. Needed for a new buffer; compared with what an existing one holds.
+
+    Raises
+    ------
+    InputError
+        If `path` holds no buffer and no schema is given, or holds something else.
+    SchemaMismatchError
+        If an existing buffer holds other features.
+
+    Examples
+    --------
+    >>> schema = FeatureSchema(names=("x",), units=("nm",), periods=(None,), frame_interval=0.5)
+    >>> with WindowBuffer(schema=schema) as buffer:
+    ...     for step in range(6):
+    ...         buffer.append(["replica0"], step=step, time=0.5 * step, segment=0, features=np.array([[step]]))
+    >>> windows = buffer.windows(4)
+    >>> len(windows), windows.sample(2, np.random.default_rng(0)).shape
+    (3, (2, 4, 1))
+    """
+
+    def __init__(self, path: Path | str | None = None, schema: FeatureSchema | None = None) -> None:
+        self.path = None if path is None else Path(path)
+        self._store: FrameStore
+        if self.path is not None:
+            self._store = ShardStore(self.path, schema)
+        elif schema is not None:
+            self._store = MemoryStore(schema)
+        else:
+            raise InputError("a buffer in memory needs a schema; pass schema=features.schema")
+        self._dtype = frame_dtype(self.schema.n_features)
+
+    @classmethod
+    def from_trajectories(cls, trajectories: FeatureTrajectories) -> "WindowBuffer":
+        """Hold the given time series in memory, one segment each; `trajectories.replicas` become the streams."""
+        buffer = cls(schema=trajectories.schema)
+        interval = trajectories.schema.frame_interval or 0.0
+        for number, (replica, series) in enumerate(zip(trajectories.replicas, trajectories.values, strict=True)):
+            rows = np.empty(len(series), buffer._dtype)
+            rows["step"] = np.arange(len(series))
+            rows["time"] = rows["step"] * interval
+            rows["features"] = series
+            buffer._store.append(replica, number, rows)
+        return buffer
+
+    @property
+    def schema(self) -> FeatureSchema:
+        """What the frames hold; `frame_interval` is None until the first stream began."""
+        return self._store.schema
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """Names of the streams."""
+        return self._store.streams()
+
+    @property
+    def n_frames(self) -> int:
+        """Frames in all streams together."""
+        return sum(segment.n_frames for stream in self.streams for segment in self._store.segments(stream))
+
+    def set_frame_interval(self, frame_interval: float) -> None:
+        """Record the time between frames, ps.
+
+        Raises
+        ------
+        SchemaMismatchError
+            If the buffer already holds frames at another interval.
+        """
+        self._store.set_frame_interval(frame_interval)
+
+    def append(self, streams: Sequence[str], *, step: int, time: float, segment: int, features: NDArray[np.floating]) -> None:
+        """Add one frame to each of the given streams.
+
+        Parameters
+        ----------
+        streams
+            One name per row of `features`.
+        step
+            Step number of the simulation.
+        time
+            Simulated time, ps.
+        segment
+            Number of the segment: the last one of the stream to continue it, the next to begin a new one.
+        features
+            ``(n_streams, n_features)``, units of the schema.
+        """
+        rows = np.empty(len(streams), self._dtype)
+        rows["step"] = step
+        rows["time"] = time
+        rows["features"] = features
+        for index, stream in enumerate(streams):
+            self._store.append(stream, segment, rows[index : index + 1])
+
+    def last_frame(self, stream: str) -> tuple[int, int] | None:
+        """Segment number and step of the last frame of a stream; None if it holds none."""
+        segments = self._store.segments(stream)
+        if not segments:
+            return None
+        last = segments[-1]
+        return last.number, int(last.read(last.n_frames - 1, last.n_frames)["step"][0])
+
+    def truncate(self, stream: str, step: int) -> int:
+        """Set aside the frames at the end of a stream with this step number or a later one.
+
+        On disk they are moved to the folder ``superseded`` of the stream.
+
+        Returns
+        -------
+        int
+            How many frames were set aside.
+        """
+        return self._store.truncate(stream, step)
+
+    def windows(self, length: int, streams: Iterable[str] | None = None) -> Windows:
+        """Return the population of windows of `length` frames, from the given streams or from all.
+
+        Raises
+        ------
+        InputError
+            If `length` is not positive, a stream is unknown, or no segment is as long as a window.
+        """
+        if length < 1:
+            raise InputError(f"expected a window of at least 1 frame, found {length}")
+        segments = [segment for stream in self._known(streams) for segment in self._store.segments(stream)]
+        windows = Windows(segments, length, self.schema.n_features)
+        if not len(windows):
+            longest = max((segment.n_frames for segment in segments), default=0)
+            raise InputError(
+                f"windows of {length} frames do not fit: the longest trajectory has {longest} frames; "
+                "use a shorter window or longer trajectories"
+            )
+        return windows
+
+    def trajectories(self, streams: Iterable[str] | None = None) -> FeatureTrajectories:
+        """Load the segments of the given streams, or of all, as time series; `replicas` holds the stream names."""
+        names, series = [], []
+        for stream in self._known(streams):
+            for segment in self._store.segments(stream):
+                names.append(stream)
+                series.append(segment.read(0, segment.n_frames)["features"])
+        if not series:
+            raise InputError(f"the buffer {self.path or 'in memory'} holds no frames yet; run the simulation first")
+        return FeatureTrajectories(series, self.schema, names)
+
+    def steps(self, stream: str) -> NDArray[np.int64]:
+        """Step numbers of all frames of a stream, in order, shape ``(n_frames,)``."""
+        parts = [segment.read(0, segment.n_frames)["step"] for segment in self._store.segments(stream)]
+        return np.concatenate([np.empty(0, np.int64), *parts])
+
+    def keep_structures(self, stream: str, positions: NDArray[np.float32]) -> None:
+        """Keep a contiguous stretch of all-atom positions ``(n_structures, n_atoms, 3)``, nm, unless the stream has one."""
+        self._store.keep_structures(stream, positions)
+
+    def has_structures(self, stream: str) -> bool:
+        """Whether a stretch of all-atom positions was kept for the stream."""
+        return self._store.structures(stream) is not None
+
+    def structures(self, streams: Iterable[str] | None = None) -> NDArray[np.float32]:
+        """Return the stretch of all-atom positions of the first stream that has one, ``(n_structures, n_atoms, 3)``, nm.
+
+        Raises
+        ------
+        InputError
+            If no stream has any.
+        """
+        for stream in self._known(streams):
+            positions = self._store.structures(stream)
+            if positions is not None:
+                return positions
+        raise InputError("the buffer holds no structures; collect with a reporter, which keeps some, or pass reference positions")
+
+    def _known(self, streams: Iterable[str] | None) -> tuple[str, ...]:
+        known = self.streams
+        if streams is None:
+            return known
+        wanted = tuple(streams)
+        unknown = sorted(set(wanted) - set(known))
+        if unknown:
+            raise InputError(f"no stream named {', '.join(unknown)}; there are {', '.join(known) or 'none'}")
+        return wanted
+
+    def flush(self) -> None:
+        """Make everything appended survive a power cut; what was appended survives the death of the process anyway."""
+        self._store.flush()
+
+    def close(self) -> None:
+        """Flush and let go of open files; the buffer can still be read, and appended to again."""
+        self._store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()

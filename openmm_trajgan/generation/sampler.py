@@ -1,0 +1,69 @@
+"""Trajectories of any length from a window generator."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from openmm_trajgan.errors import InputError
+from openmm_trajgan.models.generator import WindowGenerator
+from openmm_trajgan.schema import FeatureSchema, FeatureTrajectories
+from openmm_trajgan.seeding import Seeds
+
+
+@torch.no_grad()
+def generate_trajectories(
+    generator: WindowGenerator,
+    schema: FeatureSchema,
+    *,
+    n_frames: int,
+    n_trajectories: int,
+    seed: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> FeatureTrajectories:
+    """Draw independent trajectories, each as a chain of windows that continue one another.
+
+    Parameters
+    ----------
+    generator
+        A trained generator.
+    schema
+        What its features are.
+    n_frames, n_trajectories
+        Frames per trajectory, and how many trajectories; all of them advance together.
+    seed
+        Root seed; None draws one and records it in the provenance.
+    progress
+        Called after every window with the frames done and `n_frames`.
+
+    Returns
+    -------
+    FeatureTrajectories
+        `n_trajectories` series of `n_frames` frames, physical units, at the frame interval of the training data.
+
+    Raises
+    ------
+    InputError
+        If a number is not positive.
+    """
+    if n_frames < 1 or n_trajectories < 1:
+        raise InputError(f"expected at least 1 frame and 1 trajectory, found {n_frames} and {n_trajectories}")
+    seeds = Seeds(seed)
+    config, encoding = generator.config, generator.encoding
+    noise = seeds.torch("generation noise", str(encoding.mean.device))
+    frames = np.empty((n_trajectories, n_frames, schema.n_features), np.float32)
+    start = generator.sample_start(n_trajectories, noise)
+    context = start[:, None].expand(-1, config.context_length + 1, -1)
+    frames[:, 0] = encoding.restore(start).cpu().numpy()
+    done = 1
+    while done < n_frames:
+        window = generator.sample(context, min(done - 1, config.context_length), noise)
+        kept = min(config.window_length, n_frames - done)
+        new = window[:, config.context_length + 1 : config.context_length + 1 + kept]
+        frames[:, done : done + kept] = encoding.restore(new).cpu().numpy()
+        done += kept
+        context = window[:, -(config.context_length + 1) :]
+        if progress is not None:
+            progress(done, n_frames)
+    provenance = {"seed": str(seeds.root), "window length": str(config.window_length)}
+    return FeatureTrajectories(frames, schema, provenance=provenance)

@@ -1,0 +1,1 @@
+"""The networks, their objective and the file they live in."""

@@ -1,0 +1,65 @@
+"""Features in physical units to the coordinates the networks work in, and back."""
+
+import math
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from openmm_trajgan.schema import FeatureSchema
+
+
+def wrap_angles(
+    differences: Float[Tensor, "*batch features"], periodic: Bool[Tensor, " features"]
+) -> Float[Tensor, "*batch features"]:
+    """Bring differences of reduced angles to the nearest image, (-π, π]; leave the other features alone."""
+    turns = torch.ceil(differences.detach() / (2 * math.pi) - 0.5) * periodic
+    return differences - 2 * math.pi * turns
+
+
+def embed_angles(
+    reduced: Float[Tensor, "*batch features"], periodic: Bool[Tensor, " features"]
+) -> Float[Tensor, "*batch embedded"]:
+    """Features on the line, then the sines, then the cosines of the angles."""
+    angles = reduced[..., periodic]
+    return torch.cat([reduced[..., ~periodic], torch.sin(angles), torch.cos(angles)], dim=-1)
+
+
+class FeatureEncoding(nn.Module):
+    """Standardises features on the line and turns periodic ones into radians.
+
+    *Reduced* coordinates have one number per feature: zero mean and unit variance on the line, an angle in (-π, π] on the circle.
+    *Embedded* coordinates, which networks read, have one number per feature on the line and sine and cosine per angle, so that
+    nothing jumps at ±π.
+
+    Parameters
+    ----------
+    schema
+        Which features are periodic.
+    mean, scale
+        Mean and standard deviation of each feature in physical units, ``(n_features,)``; unused for periodic ones. A constant
+        feature has scale 1.
+    """
+
+    mean: Tensor
+    scale: Tensor
+    periodic: Tensor
+
+    def __init__(self, schema: FeatureSchema, mean: Float[Tensor, " features"], scale: Float[Tensor, " features"]) -> None:
+        super().__init__()
+        periodic = torch.as_tensor(schema.periodic)
+        radians = torch.tensor([(period or 1.0) / (2 * math.pi) for period in schema.periods])
+        scale = torch.where(scale > 0, scale, torch.ones_like(scale))
+        self.register_buffer("mean", torch.where(periodic, torch.zeros_like(mean), mean))
+        self.register_buffer("scale", torch.where(periodic, radians, scale))
+        self.register_buffer("periodic", periodic)
+        self.n_features = schema.n_features
+        self.n_embedded = schema.n_features + int(periodic.sum())
+
+    def reduce(self, features: Float[Tensor, "*batch features"]) -> Float[Tensor, "*batch features"]:
+        """Physical units to reduced coordinates."""
+        return wrap_angles((features - self.mean) / self.scale, self.periodic)
+
+    def restore(self, reduced: Float[Tensor, "*batch features"]) -> Float[Tensor, "*batch features"]:
+        """Reduced coordinates to physical units; angles come out in the interval around zero."""
+        return wrap_angles(reduced, self.periodic) * self.scale + self.mean

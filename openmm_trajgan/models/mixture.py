@@ -1,0 +1,142 @@
+"""A conditional mixture of Gaussians on lines and circles: exact likelihood, one-shot samples, gradients through both."""
+
+import math
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from openmm_trajgan.models.encoding import wrap_angles
+
+_MAX_ANGULAR_SPREAD = 1.0  # rad; a wrapped Gaussian this narrow has 0.2 % of its mass outside the nearest image
+_FULL_COVARIANCE_UP_TO = 12  # features; beyond, components have diagonal covariance
+_RELAXATION_TEMPERATURE = 0.5
+
+
+class ConditionalMixture(nn.Module):
+    """Law of a frame given other frames: an MLP gives the weights, means and Cholesky factors of `n_components` Gaussians.
+
+    A frame is described by its offset from a base frame in units of `spread`. For a periodic feature the mean offset is the angle
+    ``atan2(s·o₁, 1 + s·o₂)`` of two network outputs: for a small spread s that is s·o₁, and for a large one every direction can be
+    reached from every base without a jump. The distance to a component is measured to its nearest image, which makes the likelihood
+    a lower bound of the wrapped one, tight because the angular spread of a component is bounded.
+
+    Parameters
+    ----------
+    periodic
+        Which features are angles, ``(n_features,)``.
+    n_inputs
+        Numbers the MLP reads.
+    spread
+        Typical offset of each feature, reduced coordinates, ``(n_features,)``.
+    n_components
+        Gaussians in the mixture.
+    hidden
+        Width of the two hidden layers.
+    """
+
+    spread: Tensor
+    periodic: Tensor
+
+    def __init__(
+        self,
+        periodic: Bool[Tensor, " features"],
+        n_inputs: int,
+        spread: Float[Tensor, " features"],
+        *,
+        n_components: int,
+        hidden: int,
+    ) -> None:
+        super().__init__()
+        n_features = len(periodic)
+        self.n_components = n_components
+        self.register_buffer("periodic", periodic)
+        self.register_buffer("spread", torch.where(periodic, spread.clamp(1e-6, 1.0), spread.clamp_min(1e-6)))
+        self.full = 1 < n_features <= _FULL_COVARIANCE_UP_TO
+        self.n_off_diagonal = n_features * (n_features - 1) // 2 if self.full else 0
+        n_outputs = n_components * (1 + 3 * n_features + self.n_off_diagonal)
+        self.layers = nn.Sequential(
+            nn.Linear(n_inputs, hidden), nn.SiLU(), nn.Linear(hidden, hidden), nn.SiLU(), nn.Linear(hidden, n_outputs)
+        )
+
+    def _parameters_of(
+        self, inputs: Float[Tensor, "batch inputs"]
+    ) -> tuple[
+        Float[Tensor, "batch components"],
+        Float[Tensor, "batch components features"],
+        Float[Tensor, "batch components features"],
+        Float[Tensor, "batch components pairs"],
+    ]:
+        """Log weights, mean offsets (reduced), log diagonal and off-diagonal of the Cholesky factor (units of spread)."""
+        n_features = len(self.periodic)
+        outputs = self.layers(inputs).reshape(len(inputs), self.n_components, -1)
+        logits, along, across, log_diagonal, off_diagonal = outputs.split(
+            [1, n_features, n_features, n_features, self.n_off_diagonal], dim=-1
+        )
+        straight = self.spread * along
+        if bool(self.periodic.any()):
+            turned = torch.atan2(straight, 1 + self.spread * across)
+            means = torch.where(self.periodic, turned, straight)
+            ceiling = math.log(_MAX_ANGULAR_SPREAD) - torch.log(self.spread)
+            bounded = ceiling - nn.functional.softplus(ceiling - log_diagonal)
+            log_diagonal = torch.where(self.periodic, bounded, log_diagonal)
+        else:
+            means = straight
+        return logits[..., 0].log_softmax(dim=1), means, log_diagonal, off_diagonal
+
+    def _cholesky(
+        self, log_diagonal: Float[Tensor, "*batch features"], off_diagonal: Float[Tensor, "*batch pairs"]
+    ) -> Float[Tensor, "*batch features features"]:
+        factor = torch.diag_embed(log_diagonal.exp())
+        rows, columns = torch.tril_indices(factor.shape[-1], factor.shape[-1], -1)
+        factor[..., rows, columns] = off_diagonal
+        return factor
+
+    def negative_log_likelihood(
+        self,
+        inputs: Float[Tensor, "batch inputs"],
+        base: Float[Tensor, "batch features"],
+        frames: Float[Tensor, "batch features"],
+    ) -> Float[Tensor, ""]:
+        """Mean over the batch of −ln p(frame | inputs) per frame, in units where `spread` is 1 and without the (2π)^½ factors."""
+        log_weights, means, log_diagonal, off_diagonal = self._parameters_of(inputs)
+        offsets = wrap_angles(frames[:, None] - base[:, None] - means, self.periodic) / self.spread
+        if self.full:
+            factor = self._cholesky(log_diagonal, off_diagonal)
+            white = torch.linalg.solve_triangular(factor, offsets[..., None], upper=False)[..., 0]
+        else:
+            white = offsets * torch.exp(-log_diagonal)
+        log_density = -0.5 * white.square().sum(-1) - log_diagonal.sum(-1)
+        return -(log_weights + log_density).logsumexp(dim=1).mean()
+
+    def sample(
+        self,
+        inputs: Float[Tensor, "batch inputs"],
+        base: Float[Tensor, "batch features"],
+        generator: torch.Generator,
+        *,
+        differentiable: bool = False,
+    ) -> Float[Tensor, "batch features"]:
+        """Draw one frame per row.
+
+        With `differentiable`, the choice of the component passes gradients through a relaxed choice (straight-through
+        Gumbel-softmax, Jang et al. 2017); the value is the same either way.
+        """
+        log_weights, means, log_diagonal, off_diagonal = self._parameters_of(inputs)
+        uniform = torch.rand(log_weights.shape, generator=generator, device=inputs.device).clamp(1e-7, 1 - 1e-7)
+        scores = log_weights - torch.log(-torch.log(uniform))
+        chosen = scores.argmax(dim=1)
+        noise = torch.randn(base.shape, generator=generator, device=inputs.device)
+        if differentiable:
+            relaxed = (scores / _RELAXATION_TEMPERATURE).softmax(dim=1)
+            choice = nn.functional.one_hot(chosen, self.n_components) - relaxed.detach() + relaxed
+            pick = lambda values: (choice[..., None] * values).sum(dim=1)  # noqa: E731
+        else:
+            rows = torch.arange(len(inputs), device=inputs.device)
+            pick = lambda values: values[rows, chosen]  # noqa: E731
+        if self.full:
+            factor = self._cholesky(pick(log_diagonal), pick(off_diagonal))
+            deviation = (factor @ noise[..., None])[..., 0]
+        else:
+            deviation = pick(log_diagonal).exp() * noise
+        return wrap_angles(base + pick(means) + self.spread * deviation, self.periodic)

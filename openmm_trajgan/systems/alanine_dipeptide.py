@@ -1,0 +1,75 @@
+"""Alanine dipeptide (ACE-ALA-NME) in implicit water: 22 atoms, real force field, real time.
+
+Force field amber99sb-ildn (Lindorff-Larsen et al. 2010) with the OBC generalized Born model (Onufriev, Bashford & Case 2004) as an
+OpenMM ``GBSAOBCForce``; 300 K, LangevinMiddle at 1/ps, 4 fs with hydrogens of 3 amu and constrained bonds to hydrogen. The
+``Reference`` platform is the fastest for so few atoms. ψ crosses between its α and β/PII basins about 25 times per ns; φ > 0 is not
+reached in nanoseconds at 300 K. Starting coordinates: made for this package from ideal geometry, minimised.
+"""
+
+from importlib.resources import as_file, files
+from typing import Any
+
+import numpy as np
+import openmm
+from numpy.typing import NDArray
+from openmm import app, unit
+
+from openmm_trajgan.features.torsions import Torsions
+from openmm_trajgan.systems.base import SimulatedSystem
+
+TEMPERATURE = 300.0  # K
+_EQUILIBRATION_STEPS = 5000  # 20 ps
+
+
+def topology_and_positions() -> tuple[app.Topology, NDArray[np.float64]]:
+    """Topology of ACE-ALA-NME and starting positions ``(22, 3)`` in nm."""
+    with as_file(files("openmm_trajgan.systems") / "data" / "alanine_dipeptide.pdb") as path:
+        pdb = app.PDBFile(str(path))
+    return pdb.topology, pdb.getPositions(asNumpy=True).value_in_unit(unit.nanometer)
+
+
+def build(seed: int, temperature: float = TEMPERATURE) -> app.Simulation:
+    """Return an equilibrated simulation at step 0.
+
+    Parameters
+    ----------
+    seed
+        Seeds velocities and thermostat noise; another seed is an independent replica.
+    temperature
+        K.
+    """
+    topology, positions = topology_and_positions()
+    force_field = app.ForceField("amber99sbildn.xml", "amber99_obc.xml")
+    system = force_field.createSystem(
+        topology, nonbondedMethod=app.NoCutoff, constraints=app.HBonds, hydrogenMass=3.0 * unit.amu
+    )
+    integrator = openmm.LangevinMiddleIntegrator(temperature * unit.kelvin, 1 / unit.picosecond, 4 * unit.femtosecond)
+    integrator.setRandomNumberSeed(seed)
+    simulation = app.Simulation(topology, system, integrator, openmm.Platform.getPlatformByName("Reference"))
+    simulation.context.setPositions(positions)
+    simulation.minimizeEnergy()
+    simulation.context.setVelocitiesToTemperature(temperature * unit.kelvin, seed)
+    simulation.step(_EQUILIBRATION_STEPS)
+    simulation.currentStep = 0
+    simulation.context.setTime(0.0)
+    return simulation
+
+
+def features() -> Torsions:
+    """φ and ψ of the alanine."""
+    return Torsions.backbone(topology_and_positions()[0])
+
+
+def topology() -> Any:
+    """Topology of one replica."""
+    return topology_and_positions()[0]
+
+
+SYSTEM = SimulatedSystem(
+    name="alanine_dipeptide",
+    title="alanine dipeptide in implicit water, 300 K",
+    build=build,
+    features=features,
+    report_interval=50,
+    topology=topology,
+)

@@ -1,0 +1,316 @@
+"""The only place where an optimiser steps.
+
+Training has two stages. The *likelihood* stage fits every step of the generator to real windows by maximum likelihood. The
+*adversarial* stage is the Wasserstein GAN with gradient penalty on whole windows: the generator continues real contexts, the critic
+compares what it wrote with what followed in the simulation, on every time scale, and the likelihood stays in the loss as an anchor.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from openmm_trajgan.errors import NonFiniteError
+from openmm_trajgan.models.critic import MultiScaleCritic
+from openmm_trajgan.models.generator import WindowGenerator
+from openmm_trajgan.models.objective import critic_loss, generator_loss
+from openmm_trajgan.seeding import Seeds
+from openmm_trajgan.training.averaging import exponential_average
+
+_HISTORY_POINTS = 200
+_TIMED_STEPS = 12
+
+
+class WindowSource(Protocol):
+    """Real windows to draw from; `openmm_trajgan.buffer.Windows` is one."""
+
+    def sample(self, n: int, rng: np.random.Generator) -> NDArray[np.float32]:
+        """Draw `n` windows ``(n, n_frames, n_features)`` in physical units."""
+        ...
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How to train; the defaults are what the trials found to work.
+
+    Parameters
+    ----------
+    likelihood_share
+        Share of the training time spent on likelihood alone.
+    likelihood_windows, likelihood_frames
+        Real windows per step, and midpoints per level that enter the likelihood.
+    likelihood_rate
+        Adam's learning rate at the start of the likelihood stage; it falls linearly to 2 %.
+    partial_context_share
+        Share of the steps that hide part of the context, so that trajectories can begin from little or nothing.
+    adversarial_windows, patches_per_window
+        Windows per adversarial step, and patches per window and time scale that the critic reads.
+    critic_rate, generator_rate
+        Adam's learning rates in the adversarial stage; both fall linearly to 2 % over its second half.
+    penalty_weight
+        λ of the gradient penalty.
+    anchor_weight
+        Weight of the likelihood in the generator's loss during the adversarial stage.
+    critic_head_start
+        Share of the adversarial steps in which only the critic learns.
+    """
+
+    likelihood_share: float = 0.5
+    likelihood_windows: int = 256
+    likelihood_frames: int = 768
+    likelihood_rate: float = 2e-3
+    partial_context_share: float = 0.15
+    adversarial_windows: int = 48
+    patches_per_window: int = 6
+    critic_rate: float = 1e-3
+    generator_rate: float = 2e-4
+    penalty_weight: float = 10.0
+    anchor_weight: float = 1.0
+    critic_head_start: float = 0.1
+
+    def as_dict(self) -> dict[str, float]:
+        """Plain numbers for a file."""
+        return asdict(self)
+
+
+class Trainer:
+    """Trains a generator against a critic on real windows.
+
+    Parameters
+    ----------
+    generator, critic
+        The networks; trained in place.
+    windows
+        Real windows of ``generator.config.n_frames`` frames.
+    seed
+        Root seed of the random numbers of training.
+    config
+        How to train.
+
+    Attributes
+    ----------
+    average : torch.optim.swa_utils.AveragedModel
+        Running average of the generator.
+    history : list of dict
+        Learning curve: step, stage, loss and Wasserstein distance.
+    """
+
+    def __init__(
+        self,
+        generator: WindowGenerator,
+        critic: MultiScaleCritic,
+        windows: WindowSource,
+        *,
+        seed: int,
+        config: TrainingConfig | None = None,
+    ) -> None:
+        self.config = config or TrainingConfig()
+        self.generator, self.critic = generator, critic
+        self.average = exponential_average(generator)
+        self.history: list[dict[str, float]] = []
+        self.step = 0
+        self.n_likelihood_steps = self.n_adversarial_steps = 0
+        self._windows = windows
+        self._device = generator.encoding.mean.device
+        seeds = Seeds(seed)
+        self.rng = seeds.numpy("training windows")
+        self.noise = seeds.torch("training noise", str(self._device))
+        self.likelihood_optimizer = torch.optim.Adam(generator.parameters(), betas=(0.9, 0.99))
+        self.generator_optimizer = torch.optim.Adam(generator.parameters(), betas=(0.0, 0.9))
+        self.critic_optimizer = torch.optim.Adam(critic.parameters(), betas=(0.0, 0.9))
+
+    @property
+    def n_steps(self) -> int:
+        """Steps of both stages."""
+        return self.n_likelihood_steps + self.n_adversarial_steps
+
+    def plan_steps(self, n_steps: int) -> None:
+        """Divide a number of steps between the stages in proportion to the time share."""
+        self.n_likelihood_steps = round(n_steps * self.config.likelihood_share)
+        self.n_adversarial_steps = n_steps - self.n_likelihood_steps
+
+    def run(
+        self,
+        *,
+        until: int | None = None,
+        progress: Callable[[int, int, dict[str, float]], None] | None = None,
+        checkpoint: Callable[[], None] | None = None,
+        checkpoint_seconds: float = 30.0,
+    ) -> None:
+        """Train from where the trainer stands to the planned number of steps.
+
+        Parameters
+        ----------
+        until
+            Stop earlier, after this step.
+        progress
+            Called after every step with the step, the number of steps and the figures of the step.
+        checkpoint
+            Called about every `checkpoint_seconds`, and before an interrupt leaves this method.
+
+        Raises
+        ------
+        NonFiniteError
+            If a loss becomes NaN or infinite.
+        """
+        last_checkpoint = time.monotonic()
+        try:
+            while self.step < min(self.n_steps, until or self.n_steps):
+                figures = self.train_step()
+                if progress is not None:
+                    progress(self.step, self.n_steps, figures)
+                if checkpoint is not None and time.monotonic() - last_checkpoint > checkpoint_seconds:
+                    checkpoint()
+                    last_checkpoint = time.monotonic()
+        except KeyboardInterrupt:
+            if checkpoint is not None:
+                checkpoint()
+            raise
+
+    def train_step(self) -> dict[str, float]:
+        """Take the next step of whichever stage it belongs to."""
+        if self.step < self.n_likelihood_steps:
+            figures = self._likelihood_step(self.step / self.n_likelihood_steps)
+        else:
+            figures = self._adversarial_step((self.step - self.n_likelihood_steps) / self.n_adversarial_steps)
+        self.step += 1
+        self.average.update_parameters(self.generator)
+        if not all(np.isfinite(value) for value in figures.values()):
+            raise NonFiniteError(f"training step {self.step}: the loss is not finite ({figures}); train again with another seed")
+        if self.step % max(1, self.n_steps // _HISTORY_POINTS) == 0:
+            self.history.append({"step": self.step, **figures})
+        return figures
+
+    def _draw(self, n: int) -> Tensor:
+        windows = torch.from_numpy(self._windows.sample(n, self.rng)).to(self._device)
+        return self.generator.encoding.reduce(windows)
+
+    def _likelihood_of(self, windows: Tensor) -> Tensor:
+        known = self.generator.config.context_length
+        if self.rng.random() < self.config.partial_context_share:
+            known = int(self.rng.integers(known + 1))
+        return self.generator.negative_log_likelihood(windows, known, self.config.likelihood_frames, self.noise)
+
+    def _likelihood_step(self, done: float) -> dict[str, float]:
+        loss = self._likelihood_of(self._draw(self.config.likelihood_windows))
+        _descend(self.likelihood_optimizer, loss, self.config.likelihood_rate * max(0.02, 1 - done), clip=10.0)
+        return {"loss": loss.item()}
+
+    def _adversarial_step(self, done: float) -> dict[str, float]:
+        config, context_length = self.config, self.generator.config.context_length
+        decay = min(1.0, max(0.02, 2 * (1 - done)))
+        real = self._draw(config.adversarial_windows)
+        context = self._draw(config.adversarial_windows)[:, : context_length + 1]
+        positions = self.critic.draw_positions(len(real), config.patches_per_window, context_length + 1, self.noise)
+        critic_only = done < config.critic_head_start
+        with torch.set_grad_enabled(not critic_only):
+            fake = self.generator.sample(context, context_length, self.noise, differentiable=True)
+        fake_patches = self.critic.patches(fake, positions)
+        loss = torch.zeros((), device=self._device)
+        distance = torch.zeros((), device=self._device)
+        for scale, (real_patch, fake_patch) in enumerate(zip(self.critic.patches(real, positions), fake_patches, strict=True)):
+            scale_loss, scale_distance = critic_loss(
+                lambda patches, scale=scale: self.critic.score(scale, patches),
+                real_patch,
+                fake_patch.detach(),
+                config.penalty_weight,
+                self.noise,
+            )
+            loss, distance = loss + scale_loss, distance + scale_distance
+        _descend(self.critic_optimizer, loss, config.critic_rate * decay)
+        if not critic_only:
+            self.critic.requires_grad_(False)
+            scores = [self.critic.score(scale, patches) for scale, patches in enumerate(fake_patches)]
+            anchor = self._likelihood_of(self._draw(config.likelihood_windows))
+            adversarial = torch.stack([generator_loss(score) for score in scores]).sum()
+            _descend(
+                self.generator_optimizer, adversarial + config.anchor_weight * anchor, config.generator_rate * decay, clip=5.0
+            )
+            self.critic.requires_grad_(True)
+        return {"loss": loss.item(), "distance": distance.item()}
+
+    def time_steps(self) -> tuple[float, float]:
+        """Seconds a step of each stage takes here; the trainer is left as it was."""
+        state = self.state()
+        counts = (self.n_likelihood_steps, self.n_adversarial_steps)
+        seconds = []
+        for likelihood, adversarial, head_start in ((10**9, 1, 0), (0, 10**9, 10**9 // 2)):
+            self.n_likelihood_steps, self.n_adversarial_steps, self.step = likelihood, adversarial, head_start
+            self.train_step()
+            start = time.perf_counter()
+            for _ in range(_TIMED_STEPS):
+                self.train_step()
+            seconds.append((time.perf_counter() - start) / _TIMED_STEPS)
+        self.n_likelihood_steps, self.n_adversarial_steps = counts
+        self.restore(state)
+        return seconds[0], seconds[1]
+
+    def plan_seconds(self, seconds: float) -> None:
+        """Choose the numbers of steps that take about `seconds` here, from the speed of a few trial steps."""
+        likelihood, adversarial = self.time_steps()
+        self.n_likelihood_steps = max(1, round(self.config.likelihood_share * seconds / likelihood))
+        self.n_adversarial_steps = max(1, round((1 - self.config.likelihood_share) * seconds / adversarial))
+
+    def state(self) -> dict[str, Any]:
+        """Everything training depends on, as nested dictionaries of tensors and plain values; a copy."""
+        optimizers = {
+            "likelihood_optimizer": self.likelihood_optimizer,
+            "generator_optimizer": self.generator_optimizer,
+            "critic_optimizer": self.critic_optimizer,
+        }
+        return {
+            "step": self.step,
+            "n_likelihood_steps": self.n_likelihood_steps,
+            "n_adversarial_steps": self.n_adversarial_steps,
+            "history": list(self.history),
+            "rng": self.rng.bit_generator.state,
+            "noise": self.noise.get_state().clone(),
+            "generator": _copied(self.generator.state_dict()),
+            "critic": _copied(self.critic.state_dict()),
+            "average": _copied(self.average.state_dict()),
+            **{name: _moments(optimizer) for name, optimizer in optimizers.items()},
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Set everything back to what `state` returned."""
+        self.step = state["step"]
+        self.n_likelihood_steps, self.n_adversarial_steps = state["n_likelihood_steps"], state["n_adversarial_steps"]
+        self.history = list(state["history"])
+        self.rng.bit_generator.state = state["rng"]
+        self.noise.set_state(state["noise"].cpu())
+        self.generator.load_state_dict(state["generator"])
+        self.critic.load_state_dict(state["critic"])
+        self.average.load_state_dict(state["average"])
+        for name in ("likelihood_optimizer", "generator_optimizer", "critic_optimizer"):
+            optimizer: torch.optim.Optimizer = getattr(self, name)
+            groups = optimizer.state_dict()["param_groups"]
+            moments: dict[int, dict[str, Tensor]] = {}
+            for key, value in state[name].items():
+                index, moment = key.split(".")
+                moments.setdefault(int(index), {})[moment] = value.clone()
+            optimizer.load_state_dict({"state": moments, "param_groups": groups})
+
+
+def _descend(optimizer: torch.optim.Optimizer, loss: Tensor, rate: float, clip: float | None = None) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    if clip is not None:
+        torch.nn.utils.clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], clip)
+    optimizer.step()
+
+
+def _copied(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in tensors.items()}
+
+
+def _moments(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Adam's moments by parameter and name; learning rates are set anew at every step."""
+    state = optimizer.state_dict()["state"]
+    return {f"{index}.{name}": value.detach().clone() for index, moments in state.items() for name, value in moments.items()}

@@ -1,0 +1,71 @@
+"""The same frames from stored trajectories."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from MDAnalysis.lib.mdamath import triclinic_vectors
+
+from openmm_trajgan.errors import InputError
+from openmm_trajgan.features.base import Featurizer
+from openmm_trajgan.windows.recorder import FrameRecorder, FrameSink, check_interval
+
+if TYPE_CHECKING:
+    import MDAnalysis as mda
+
+_NM_PER_ANGSTROM = 0.1
+
+
+def from_universe(
+    universe: "mda.Universe",
+    features: Featurizer,
+    buffer: FrameSink,
+    *,
+    stream: str = "replica0",
+    step: int = 1,
+    append: bool = False,
+    n_structures: int = 500,
+) -> None:
+    """Store the frames of an MDAnalysis trajectory as a live reporter would have stored them.
+
+    Parameters
+    ----------
+    universe
+        Topology and trajectory. Its `trajectory.dt` must be right: some formats, or wrong header fields, give 1 ps.
+    features
+        Positions to features; indices refer to all atoms of the universe.
+    buffer
+        Where the frames go.
+    stream
+        Name of this replica in the buffer.
+    step
+        Take every `step`-th frame.
+    append
+        Add to a stream that holds frames already, as a new segment.
+    n_structures
+        How many frames at the start are kept with all positions, for backmapping.
+
+    Raises
+    ------
+    InputError
+        If the trajectory is empty or `step` is not a positive whole number.
+    NonFiniteError
+        If a position or feature is NaN or infinite.
+    StreamExistsError
+        If the stream holds frames and `append` is false.
+    """
+    step = check_interval(step, "step")
+    trajectory = universe.trajectory
+    if not len(trajectory):
+        raise InputError(f"{trajectory.filename}: the trajectory holds no frames")
+    recorder = FrameRecorder(buffer, features, [stream], step, append=append, n_structures=n_structures)
+    end = buffer.last_frame(stream)
+    offset = 0 if end is None else end[1] + step
+    recorder.begin(offset, float(trajectory.dt) * step, time=0.0)
+    recorder.new_segment()
+    for timestep in trajectory[::step]:
+        dimensions = timestep.dimensions
+        periodic = dimensions is not None and dimensions[:3].all()
+        box = triclinic_vectors(dimensions) * _NM_PER_ANGSTROM if periodic else None
+        positions = timestep.positions.astype(np.float64) * _NM_PER_ANGSTROM
+        recorder.record(offset + timestep.frame, timestep.frame * float(trajectory.dt), positions, box)
+    recorder.close()

@@ -1,0 +1,197 @@
+"""The rules every adapter shares: which frames are stored, and where a new segment begins."""
+
+import warnings
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from openmm_trajgan.errors import InputError, NonFiniteError, StreamExistsError
+from openmm_trajgan.features.base import Featurizer
+from openmm_trajgan.schema import FeatureSchema
+
+_STRUCTURE_BYTES = 64 * 2**20
+_TIME_TOLERANCE = 1e-3  # of a frame interval
+
+
+class FrameSink(Protocol):
+    """Where frames go; `openmm_trajgan.WindowBuffer` is one."""
+
+    @property
+    def schema(self) -> FeatureSchema: ...  # noqa: D102
+
+    def set_frame_interval(self, frame_interval: float) -> None: ...  # noqa: D102
+
+    def last_frame(self, stream: str) -> tuple[int, int] | None: ...  # noqa: D102
+
+    def truncate(self, stream: str, step: int) -> int: ...  # noqa: D102
+
+    def append(  # noqa: D102
+        self, streams: Sequence[str], *, step: int, time: float, segment: int, features: NDArray[np.floating]
+    ) -> None: ...
+
+    def has_structures(self, stream: str) -> bool: ...  # noqa: D102
+
+    def keep_structures(self, stream: str, positions: NDArray[np.float32]) -> None: ...  # noqa: D102
+
+    def flush(self) -> None: ...  # noqa: D102
+
+
+class FrameRecorder:
+    """Computes features and stores them, for one simulation with one or several replicas in its context.
+
+    A new segment begins when a frame does not follow the one before by exactly one interval in steps and in time, or on request.
+
+    Parameters
+    ----------
+    sink
+        The buffer.
+    features
+        Positions to features.
+    streams
+        One name per replica. With several, the atoms of the system are those replicas one after the other, equal in size.
+    interval
+        Steps between frames.
+    append
+        Continue streams that hold frames already.
+    n_structures
+        How many frames at the start to keep with all positions, for backmapping; fewer for large systems (64 MiB).
+
+    Raises
+    ------
+    SchemaMismatchError
+        If the sink holds other features.
+    StreamExistsError
+        If a stream holds frames and `append` is false.
+    """
+
+    def __init__(
+        self, sink: FrameSink, features: Featurizer, streams: Sequence[str], interval: int, *, append: bool, n_structures: int
+    ) -> None:
+        sink.schema.require_same(features.schema, "the buffer", "the featurizer")
+        for stream in streams:
+            last = sink.last_frame(stream)
+            if last is not None and not append:
+                raise StreamExistsError(
+                    f"stream {stream!r} holds frames up to step {last[1]} already; "
+                    "pass append=True to continue it, or another stream name or buffer"
+                )
+        self.interval = interval
+        self.last_step: int | None = None
+        self._sink = sink
+        self._features = features
+        self._streams = tuple(streams)
+        self._frame_interval = 0.0
+        self._last_time = 0.0
+        self._segment = 0
+        self._break = False
+        keep = n_structures > 0 and not sink.has_structures(self._streams[0])
+        self._structures: list[NDArray[np.float32]] | None = [] if keep else None
+        self._n_structures = n_structures
+
+    def begin(self, step: int, frame_interval: float, time: float) -> None:
+        """Prepare for frames after `step`, at which the simulation stands at `time` (ps); frames of a lost future are set aside.
+
+        Raises
+        ------
+        SchemaMismatchError
+            If the sink holds frames at another interval (ps).
+        """
+        self._sink.set_frame_interval(frame_interval)
+        self._frame_interval = frame_interval
+        ends = [self._sink.last_frame(stream) for stream in self._streams]
+        if all(end is None for end in ends):
+            return
+        # Replicas written one after the other can end one frame apart after a crash: go back to what all of them hold.
+        common = min(step, *(-1 if end is None else end[1] for end in ends)) if len(ends) > 1 else step
+        dropped = sum(self._sink.truncate(stream, common + 1) for stream in self._streams)
+        if dropped:
+            warnings.warn(
+                f"the simulation continues from step {step}: {dropped} frames after step {common} in stream "
+                f"{self._streams[0]!r}{' and its siblings' if len(self._streams) > 1 else ''} will be simulated again; "
+                "the old ones were set aside",
+                stacklevel=4,
+            )
+        ends = [self._sink.last_frame(stream) for stream in self._streams]
+        self._segment = max((end[0] for end in ends if end is not None), default=0)
+        if ends[0] is not None:
+            self.last_step = ends[0][1]
+            self._last_time = time - (step - self.last_step) / self.interval * frame_interval
+        self._break = len(set(ends)) > 1
+
+    def new_segment(self) -> None:
+        """Begin a new segment with the next frame."""
+        self._break = True
+
+    def record(self, step: int, time: float, positions: NDArray[np.floating], box: NDArray[np.floating] | None) -> None:
+        """Store one frame.
+
+        Parameters
+        ----------
+        step
+            Step number.
+        time
+            Simulated time, ps.
+        positions
+            ``(n_atoms, 3)``, nm.
+        box
+            Box vectors ``(3, 3)``, nm, or None.
+
+        Raises
+        ------
+        NonFiniteError
+            If a position or feature is NaN or infinite; nothing is stored then.
+        """
+        if not np.isfinite(positions).all():
+            atom = int(np.argwhere(~np.isfinite(positions))[0, 0])
+            raise NonFiniteError(
+                f"step {step} ({time:g} ps), stream {self._streams[0]!r}: Particle position is NaN or infinite (atom {atom}); "
+                "the simulation blew up, nothing of this frame was stored"
+            )
+        n_replicas = len(self._streams)
+        frames = positions.reshape(n_replicas, -1, 3) if n_replicas > 1 else positions
+        values = self._features(frames, box).reshape(n_replicas, -1)
+        if not np.isfinite(values).all():
+            replica, column = np.argwhere(~np.isfinite(values))[0]
+            raise NonFiniteError(
+                f"step {step} ({time:g} ps), stream {self._streams[replica]!r}: feature {self._features.schema.names[column]!r} "
+                f"is {values[replica, column]}; nothing of this frame was stored"
+            )
+        if self.last_step is not None:
+            on_step = step == self.last_step + self.interval
+            on_time = abs(time - self._last_time - self._frame_interval) < _TIME_TOLERANCE * self._frame_interval
+            self._segment += self._break or not (on_step and on_time)
+        self._sink.append(self._streams, step=step, time=time, segment=self._segment, features=values)
+        self.last_step, self._last_time, self._break = step, time, False
+        if self._structures is not None:
+            self._keep(positions)
+
+    def _keep(self, positions: NDArray[np.floating]) -> None:
+        assert self._structures is not None
+        self._structures.append(positions.astype(np.float32))
+        if len(self._structures) >= min(self._n_structures, max(1, _STRUCTURE_BYTES // self._structures[0].nbytes)):
+            self._write_structures()
+
+    def _write_structures(self) -> None:
+        if self._structures:
+            self._sink.keep_structures(self._streams[0], np.stack(self._structures))
+        self._structures = None
+
+    def close(self) -> None:
+        """Write the structures kept so far and flush the sink."""
+        self._write_structures()
+        self._sink.flush()
+
+
+def check_interval(interval: int, name: str) -> int:
+    """Return `interval` as an int.
+
+    Raises
+    ------
+    InputError
+        If it is not a positive whole number.
+    """
+    if isinstance(interval, bool) or int(interval) != interval or interval < 1:
+        raise InputError(f"{name}: expected a positive whole number of steps, found {interval!r}")
+    return int(interval)

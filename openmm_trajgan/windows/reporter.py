@@ -1,0 +1,145 @@
+"""The OpenMM reporter."""
+
+from types import TracebackType
+from typing import Any, Self
+
+import openmm
+from openmm import unit
+
+from openmm_trajgan.errors import InputError
+from openmm_trajgan.features.base import Featurizer
+from openmm_trajgan.windows.recorder import FrameRecorder, FrameSink, check_interval
+
+_VARIABLE = (openmm.VariableLangevinIntegrator, openmm.VariableVerletIntegrator)
+
+
+class WindowReporter:
+    """Computes features of a running simulation and stores them in a window buffer.
+
+    Attach it like any OpenMM reporter. It asks the simulation for positions only. What it has reported survives the death of the
+    process at once, and a power cut after `flush`, which also belongs before a checkpoint you must be able to rely on after one.
+
+    Parameters
+    ----------
+    buffer
+        Where the frames go.
+    reportInterval
+        Steps between frames.
+    features
+        Positions to features; indices refer to the atoms of the simulation (of one replica, if there are several).
+    stream
+        Name of this replica in the buffer. With `n_replicas` > 1 a four-digit number is added.
+    n_replicas
+        How many equal, independent copies of the system the context holds one after the other.
+    append
+        Continue the stream after a restart: load the checkpoint, attach, step. Frames later than the checkpoint are set aside
+        (they will be simulated again), and a frame missing exactly at the checkpoint is taken from the restored state.
+    enforcePeriodicBox
+        Passed to OpenMM. Features follow the minimum image convention either way, so the cheaper False is right.
+    n_structures
+        How many frames at the start are kept with all positions, for backmapping.
+
+    Raises
+    ------
+    InputError
+        If the interval is not a positive whole number of steps.
+    SchemaMismatchError
+        If the buffer holds other features, or (when the simulation starts) frames at another interval.
+    StreamExistsError
+        If the stream holds frames and `append` is false.
+
+    Notes
+    -----
+    ``simulation.minimizeEnergy()`` or ``context.setPositions()`` between two calls of ``simulation.step()`` cannot be seen from step
+    numbers: call `new_segment` after them.
+
+    Examples
+    --------
+    ::
+
+        features = tg.Torsions.backbone(simulation.topology)
+        buffer = tg.WindowBuffer("ala2.windows", schema=features.schema)
+        simulation.reporters.append(tg.WindowReporter(buffer, 50, features))
+        simulation.step(500_000)
+    """
+
+    def __init__(
+        self,
+        buffer: FrameSink,
+        reportInterval: int,  # noqa: N803
+        features: Featurizer,
+        *,
+        stream: str = "replica0",
+        n_replicas: int = 1,
+        append: bool = False,
+        enforcePeriodicBox: bool = False,  # noqa: N803
+        n_structures: int = 500,
+    ) -> None:
+        self._interval = check_interval(reportInterval, "reportInterval")
+        streams = [stream] if n_replicas == 1 else [f"{stream}{index:04d}" for index in range(n_replicas)]
+        self._recorder = FrameRecorder(buffer, features, streams, self._interval, append=append, n_structures=n_structures)
+        self._append = append
+        self._enforce_periodic_box = enforcePeriodicBox
+        self._periodic: bool | None = None  # of the system; None until the simulation is known
+        self._closed = False
+
+    def describeNextReport(self, simulation: Any) -> dict[str, Any]:  # noqa: N802
+        """Tell OpenMM when the next frame is due and that it needs positions."""
+        if self._periodic is None:
+            self._begin(simulation)
+        steps = self._interval - simulation.currentStep % self._interval
+        return {"steps": steps, "periodic": self._enforce_periodic_box, "include": ["positions"]}
+
+    def _begin(self, simulation: Any) -> None:
+        """Look at the simulation when it first steps, since a checkpoint may be loaded after this reporter was made."""
+        integrator = simulation.integrator
+        if isinstance(integrator, _VARIABLE):
+            raise InputError(
+                f"{type(integrator).__name__} changes its step size, but windows need equal times between frames; "
+                "use an integrator with a fixed step"
+            )
+        frame_interval = self._interval * integrator.getStepSize().value_in_unit(unit.picosecond)
+        step = simulation.currentStep
+        time = simulation.context.getTime().value_in_unit(unit.picosecond)
+        self._recorder.begin(step, frame_interval, time)
+        self._periodic = bool(simulation.system.usesPeriodicBoundaryConditions())
+        if self._append and step % self._interval == 0 and self._recorder.last_step == step - self._interval:
+            # The checkpoint was written, but the process died before the frame of the same step was.
+            self.report(simulation, simulation.context.getState(positions=True, enforcePeriodicBox=self._enforce_periodic_box))
+
+    def report(self, simulation: Any, state: Any) -> None:
+        """Store the frame in `state`.
+
+        Raises
+        ------
+        NonFiniteError
+            If a position or feature is NaN or infinite.
+        """
+        if self._closed:
+            raise InputError("this WindowReporter is closed; remove it from simulation.reporters or make a new one with append=True")
+        if self._periodic is None:
+            self._begin(simulation)
+        box = state.getPeriodicBoxVectors(asNumpy=True)._value if self._periodic else None
+        self._recorder.record(
+            state.getStepCount(), state.getTime().value_in_unit(unit.picosecond), state.getPositions(asNumpy=True)._value, box
+        )
+
+    def new_segment(self) -> None:
+        """Let no window span what lies before and after now: call it after moving atoms by hand."""
+        self._recorder.new_segment()
+
+    def flush(self) -> None:
+        """Make everything reported survive a power cut."""
+        self._recorder.flush()
+
+    def close(self) -> None:
+        """Flush and stop reporting; the buffer stays open."""
+        if not self._closed:
+            self._closed = True
+            self._recorder.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()

@@ -1,0 +1,218 @@
+import re
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from MDAnalysis.analysis.rms import rmsd
+from MDAnalysis.lib.distances import calc_dihedrals
+from openmm import app
+
+from openmm_trajgan.backmap import Backmapper, InternalCoordinates
+from openmm_trajgan.errors import InputError
+from openmm_trajgan.schema import FeatureSchema
+
+N, CA, CB, C = 6, 8, 10, 14
+
+
+def torsion_schema(**torsions):
+    return FeatureSchema(
+        names=tuple(torsions),
+        units=("rad",) * len(torsions),
+        periods=(2 * np.pi,) * len(torsions),
+        kinds=("torsion",) * len(torsions),
+        atoms=tuple(torsions.values()),
+    )
+
+
+def zigzag(n_atoms):
+    """A chain of residues with one atom each, and its positions (1, n_atoms, 3), nm."""
+    topology = app.Topology()
+    chain = topology.addChain()
+    atoms = [topology.addAtom("C", app.Element.getBySymbol("C"), topology.addResidue("X", chain)) for _ in range(n_atoms)]
+    for one, two in pairwise(atoms):
+        topology.addBond(one, two)
+    index = np.arange(n_atoms)
+    return topology, np.stack([0.12 * index, 0.08 * (index % 2), np.zeros(n_atoms)], axis=1)[None]
+
+
+def bond_lengths(topology, positions):
+    first, second = np.array([(bond[0].index, bond[1].index) for bond in topology.bonds()]).T
+    return np.linalg.norm(positions[:, first] - positions[:, second], axis=-1)
+
+
+@pytest.fixture
+def backmapper(topology, schema, reference):
+    return InternalCoordinates().fit(topology, schema, reference)
+
+
+@pytest.fixture
+def positions(backmapper, angles):
+    return backmapper.backmap(angles, rng=np.random.default_rng(5))
+
+
+def test_is_a_backmapper(backmapper, positions):
+    assert isinstance(backmapper, Backmapper)
+    assert positions.shape == (500, 22, 3)
+    assert positions.dtype == np.float32
+
+
+def test_torsions_come_out_as_wanted(positions, schema, angles):
+    for column, atoms in enumerate(schema.atoms):
+        measured = calc_dihedrals(*(positions[:, atom] for atom in atoms))
+        errors = np.degrees((measured - angles[:, column] + np.pi) % (2 * np.pi) - np.pi)
+        assert abs(errors).max() < 1e-3
+
+
+def test_featurizer_returns_the_features(featurizer, positions, angles):
+    assert abs(featurizer.schema.wrap(featurizer(positions) - angles)).max() < 1e-5
+
+
+def test_hard_coordinates_are_a_piece_of_md_that_turns_back_at_its_end(topology, reference, positions):
+    """Every bond length of every frame is that of one reference frame, in the order of time."""
+    md, built = bond_lengths(topology, reference), bond_lengths(topology, positions)
+    distances = np.linalg.norm(built[:, None] - md[None], axis=-1)
+    source = distances.argmin(axis=1)
+    assert distances.min(axis=1).max() < 1e-5
+    assert set(np.abs(np.diff(source))) == {1}
+    turns = np.flatnonzero(np.diff(np.diff(source))) + 1
+    assert set(source[turns]) == {0, 199}
+    assert source[1] > source[0] or source[0] == 199
+
+
+def test_angles_at_the_alpha_carbon_are_those_of_md(topology, reference, positions):
+    def at_alpha_carbon(frames):
+        arms = frames[:, [N, CB, C]] - frames[:, [CA]]
+        arms /= np.linalg.norm(arms, axis=-1, keepdims=True)
+        return arms @ arms.transpose(0, 2, 1)
+
+    source = np.linalg.norm(bond_lengths(topology, positions)[:, None] - bond_lengths(topology, reference), axis=-1).argmin(
+        axis=1
+    )
+    np.testing.assert_allclose(at_alpha_carbon(positions), at_alpha_carbon(reference)[source], atol=1e-5)
+
+
+def test_alanine_stays_l(reference, positions):
+    for frames in (reference, positions):
+        n, c, cb = (frames[:, atom] - frames[:, CA] for atom in (N, C, CB))
+        volumes = np.einsum("fi,fi->f", n, np.cross(c, cb))
+        assert volumes.min() > 1.5e-3  # nm³; chiral volume of an L residue is about +2.5 Å³
+
+
+def test_md_features_give_md_frames_back(topology, schema, featurizer, reference):
+    """With one reference frame and its own features, that frame."""
+    frame = reference[40:41]
+    built = InternalCoordinates().fit(topology, schema, frame).backmap(featurizer(frame), rng=np.random.default_rng(0))
+    assert rmsd(built[0], frame[0], superposition=True) < 1e-6
+
+
+def test_one_reference_frame_serves_all(topology, schema, reference, angles):
+    built = InternalCoordinates().fit(topology, schema, reference[:1]).backmap(angles, rng=np.random.default_rng(0))
+    lengths = bond_lengths(topology, built)
+    np.testing.assert_allclose(lengths, np.broadcast_to(bond_lengths(topology, reference[:1]), lengths.shape), atol=1e-6)
+
+
+def test_frames_are_centred_and_superposed_on_the_first_reference_frame(reference, positions):
+    np.testing.assert_allclose(positions.mean(axis=1), 0, atol=1e-6)
+    target = reference[0] - reference[0].mean(axis=0)
+    for frame in positions[::50]:
+        as_it_is = rmsd(frame, target)
+        assert as_it_is == pytest.approx(rmsd(frame, target, superposition=True), abs=1e-5)
+
+
+def test_chunks_do_not_show(backmapper, positions, angles, monkeypatch):
+    monkeypatch.setattr("openmm_trajgan.backmap.internal_coordinates._FRAMES_AT_ONCE", 7)
+    np.testing.assert_allclose(backmapper.backmap(angles, rng=np.random.default_rng(5)), positions, atol=1e-6)
+
+
+def test_randomness_is_the_generator(backmapper, positions, angles):
+    np.testing.assert_array_equal(backmapper.backmap(angles, rng=np.random.default_rng(5)), positions)
+    assert not np.allclose(backmapper.backmap(angles, rng=np.random.default_rng(6)), positions, atol=1e-4)
+
+
+def test_no_frames(backmapper):
+    assert backmapper.backmap(np.empty((0, 2)), rng=np.random.default_rng(0)).shape == (0, 22, 3)
+
+
+def test_second_torsion_on_a_bond_is_dependent_and_said_so(topology, reference, angles):
+    schema = torsion_schema(phi=(4, 6, 8, 14), other_phi=(7, 6, 8, 10), psi=(6, 8, 14, 16))
+    with pytest.warns(UserWarning, match="not set, since they follow from the other coordinates: other_phi"):
+        backmapper = InternalCoordinates().fit(topology, schema, reference)
+    assert backmapper.dependent == ("other_phi",)
+    built = backmapper.backmap(np.insert(angles, 1, 0.0, axis=1), rng=np.random.default_rng(0))
+    np.testing.assert_allclose(np.cos(calc_dihedrals(*(built[:, a] for a in (4, 6, 8, 14))) - angles[:, 0]), 1, atol=1e-6)
+    np.testing.assert_allclose(np.cos(calc_dihedrals(*(built[:, a] for a in (6, 8, 14, 16))) - angles[:, 1]), 1, atol=1e-6)
+
+
+def test_other_features_are_dependent(topology, schema, reference, angles):
+    mixed = FeatureSchema(
+        names=("end to end", *schema.names),
+        units=("nm", "rad", "rad"),
+        periods=(None, *schema.periods),
+        kinds=("distance", "torsion", "torsion"),
+        atoms=((1, 18), *schema.atoms),
+    )
+    with pytest.warns(UserWarning, match="end to end"):
+        backmapper = InternalCoordinates().fit(topology, mixed, reference)
+    built = backmapper.backmap(np.insert(angles, 0, 0.5, axis=1), rng=np.random.default_rng(0))
+    np.testing.assert_allclose(np.cos(calc_dihedrals(*(built[:, a] for a in schema.atoms[1])) - angles[:, 1]), 1, atol=1e-6)
+
+
+def test_no_torsions(topology, reference):
+    schema = FeatureSchema(names=("d",), units=("nm",), periods=(None,), kinds=("distance",), atoms=((0, 5),))
+    with pytest.raises(InputError, match="expected features of kind 'torsion', found distance"):
+        InternalCoordinates().fit(topology, schema, reference)
+
+
+def test_torsions_in_degrees(topology, reference):
+    schema = FeatureSchema(names=("phi",), units=("deg",), periods=(360.0,), kinds=("torsion",), atoms=((4, 6, 8, 14),))
+    with pytest.raises(InputError, match="'phi': expected unit 'rad', found 'deg'"):
+        InternalCoordinates().fit(topology, schema, reference)
+
+
+def test_lever_arm():
+    schema = torsion_schema(twist=(0, 1, 2, 3))
+    with pytest.warns(UserWarning, match="31 residues: errors of torsions grow along the chain"):
+        InternalCoordinates().fit(zigzag(31)[0], schema, zigzag(31)[1])
+    with pytest.raises(InputError, match="at most 60 residues, found 61"):
+        InternalCoordinates().fit(zigzag(61)[0], schema, zigzag(61)[1])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda x: x[0], r"expected reference positions (n_reference, 22, 3) in nm, found (22, 3)"),
+        (lambda x: x[:, :21], r"found (200, 21, 3)"),
+        (lambda x: x[:0], r"found (0, 22, 3)"),
+        (lambda x: 10 * x, r"expected bonds below 0.3 nm"),
+        (lambda x: np.where(np.arange(200)[:, None, None] == 17, np.nan, x), r"reference frame 17 is not finite"),
+    ],
+)
+def test_reference_that_does_not_fit(topology, schema, reference, change, message):
+    with pytest.raises(InputError, match=re.escape(message)):
+        InternalCoordinates().fit(topology, schema, change(reference))
+
+
+def test_molecule_cut_by_the_periodic_box(topology, schema, reference):
+    cut = reference.copy()
+    cut[3, 14:] += np.float32(2.5)
+    with pytest.raises(InputError, match=r"reference frame 3: expected bonds below .* from CA to C of residues 2 and 2"):
+        InternalCoordinates().fit(topology, schema, cut)
+
+
+def test_atoms_in_a_line():
+    topology, positions = zigzag(5)
+    positions[0, 2] = (positions[0, 1] + positions[0, 3]) / 2
+    with pytest.raises(InputError, match="reference frame 0: atoms 1, 2 and 3 stand in a line"):
+        InternalCoordinates().fit(topology, torsion_schema(twist=(0, 1, 2, 3)), positions)
+
+
+def test_features_that_do_not_fit(backmapper, angles):
+    with pytest.raises(InputError, match=r"expected features \(n_frames, 2\), found \(500, 1\)"):
+        backmapper.backmap(angles[:, :1], rng=np.random.default_rng(0))
+    with pytest.raises(InputError, match="frame 1 has a feature that is not finite"):
+        backmapper.backmap([[0.0, 0.0], [0.0, np.nan]], rng=np.random.default_rng(0))
+
+
+def test_fit_comes_first(angles):
+    with pytest.raises(InputError, match=r"call fit\(topology, schema, reference\) first"):
+        InternalCoordinates().backmap(angles, rng=np.random.default_rng(0))

@@ -1,0 +1,254 @@
+import pickle
+import re
+
+import MDAnalysis
+import mdtraj
+import numpy as np
+import pytest
+from MDAnalysis.analysis.dihedrals import Dihedral, Ramachandran
+from MDAnalysis.lib.distances import calc_dihedrals
+from openmm import app
+
+from openmm_trajgan.backmap import to_universe, write_universe
+from openmm_trajgan.errors import InputError
+from openmm_trajgan.schema import FeatureSchema, FeatureTrajectories
+
+
+@pytest.fixture
+def generated(schema, angles):
+    return FeatureTrajectories([angles[:120], angles[120:200]], schema)
+
+
+@pytest.fixture
+def universe(generated, topology, reference):
+    return to_universe(generated, topology, reference)
+
+
+@pytest.fixture
+def pdb_file(topology, reference, tmp_path):
+    path = tmp_path / "start.pdb"
+    with path.open("w") as file:
+        app.PDBFile.writeFile(topology, 10 * reference[0].astype(float), file, keepIds=True)
+    return path
+
+
+def torsions(positions, schema):
+    return np.stack([calc_dihedrals(*(positions[:, atom] for atom in atoms)) for atoms in schema.atoms], axis=1)
+
+
+def all_positions(universe):
+    return np.array([ts.positions.copy() for ts in universe.trajectory])
+
+
+def largest_difference(one, other):
+    """Largest difference of angles in rad, as degrees."""
+    return np.degrees(abs((one - other + np.pi) % (2 * np.pi) - np.pi)).max()
+
+
+def test_features_and_time_of_every_frame(universe, generated, schema, angles):
+    assert universe.trajectory.dt == 0.2
+    assert len(universe.trajectory) == 200
+    assert largest_difference(torsions(all_positions(universe), schema), angles[:200]) < 1e-3
+    for frame, ts in enumerate(universe.trajectory):
+        np.testing.assert_array_equal(ts.data["features"], angles[frame])
+        assert ts.data["trajectory"] == (frame >= 120)
+        assert ts.time == pytest.approx(0.2 * frame)
+        assert universe.dimensions is None
+
+
+def test_molecule_is_that_of_the_topology(universe, topology):
+    atoms = list(topology.atoms())
+    assert universe.atoms.names.tolist() == [atom.name for atom in atoms]
+    assert universe.atoms.elements.tolist() == [atom.element.symbol for atom in atoms]
+    np.testing.assert_allclose(universe.atoms.masses, [atom.element.mass._value for atom in atoms])
+    assert universe.residues.resnames.tolist() == ["ACE", "ALA", "NME"]
+    bonds = {frozenset((bond[0].index, bond[1].index)) for bond in topology.bonds()}
+    assert {frozenset(pair) for pair in universe.bonds.indices.tolist()} == bonds
+    assert universe.select_atoms("protein and name CA").n_atoms == 1
+    assert universe.atoms.positions.dtype == np.float32
+
+
+def renumbered(topology, ids, chain):
+    """Return the same molecule with other residue ids and chain."""
+    twin = app.Topology()
+    new_chain = twin.addChain(chain)
+    atoms = {}
+    for residue, identifier in zip(topology.residues(), ids, strict=True):
+        new = twin.addResidue(residue.name, new_chain, identifier)
+        for atom in residue.atoms():
+            atoms[atom.index] = twin.addAtom(atom.name, atom.element, new)
+    for bond in topology.bonds():
+        twin.addBond(atoms[bond[0].index], atoms[bond[1].index])
+    return twin
+
+
+def test_residue_ids_and_chains_survive(generated, topology, reference, tmp_path):
+    universe = to_universe(generated, renumbered(topology, ("101", "105", "7"), "B"), reference)
+    write_universe(universe, tmp_path / "out.xtc")
+    again = MDAnalysis.Universe(tmp_path / "out.pdb", tmp_path / "out.xtc")
+    for each in (universe, again):
+        assert each.residues.resids.tolist() == [101, 105, 7]
+        assert each.residues.resnums.tolist() == [101, 105, 7]
+        assert each.segments.segids.tolist() == ["B"]
+        assert set(each.atoms.chainIDs) == {"B"}
+
+
+def test_residue_ids_that_are_no_integers(generated, topology, reference):
+    with pytest.warns(UserWarning, match="residue ids such as 'A000' are not all integers"):
+        universe = to_universe(generated, renumbered(topology, ("A000", "A001", "A002"), "A"), reference)
+    assert universe.residues.resids.tolist() == [1, 2, 3]
+
+
+def test_one_trajectory_alone_is_what_it_is_among_all(universe, generated, topology, reference):
+    second = to_universe(generated, topology, reference, trajectory=1)
+    assert len(second.trajectory) == 80
+    np.testing.assert_array_equal(all_positions(second), all_positions(universe)[120:])
+    assert {ts.data["trajectory"] for ts in second.trajectory} == {1}
+
+
+def test_seed(universe, generated, topology, reference):
+    np.testing.assert_array_equal(all_positions(to_universe(generated, topology, reference, seed=0)), all_positions(universe))
+    assert not np.allclose(all_positions(to_universe(generated, topology, reference, seed=1)), all_positions(universe), atol=1e-3)
+
+
+class Structures:
+    def __init__(self, positions):
+        self._positions = positions
+
+    def structures(self):
+        return self._positions
+
+
+def test_every_kind_of_reference_gives_the_same(universe, generated, topology, reference):
+    from_buffer = to_universe(generated, topology, Structures(reference))
+    np.testing.assert_array_equal(all_positions(from_buffer), all_positions(universe))
+    stored = MDAnalysis.Universe(topology, 10 * reference, dt=0.2)
+    np.testing.assert_allclose(all_positions(to_universe(generated, topology, stored)), all_positions(universe), atol=1e-4)
+
+
+def test_pdb_file_is_topology_and_structure(generated, pdb_file, schema, angles):
+    for path in (pdb_file, str(pdb_file)):
+        universe = to_universe(generated, path)
+        assert largest_difference(torsions(all_positions(universe), schema), angles[:200]) < 1e-3
+
+
+def test_universe_pickles_copies_and_is_analysed_in_processes(universe, angles):
+    expected = np.degrees(angles[:200])
+    for each in (universe, universe.copy(), pickle.loads(pickle.dumps(universe))):
+        residue = each.residues[1]
+        found = Dihedral([residue.phi_selection(), residue.psi_selection()]).run(backend="multiprocessing", n_workers=2)
+        assert largest_difference(np.radians(found.results.angles), np.radians(expected)) < 1e-3
+        assert each.residues.resids.tolist() == [1, 2, 3]
+    rama = Ramachandran(universe.select_atoms("resname ALA")).run().results.angles[:, 0]
+    assert largest_difference(np.radians(rama), angles[:200]) < 1e-3
+
+
+def test_written_files_are_read_by_mdanalysis(universe, schema, angles, tmp_path):
+    write_universe(universe, tmp_path / "out.xtc")
+    again = MDAnalysis.Universe(tmp_path / "out.pdb", tmp_path / "out.xtc")
+    assert again.trajectory.dt == pytest.approx(0.2)
+    assert again.trajectory.n_frames == 200
+    np.testing.assert_allclose(all_positions(again), all_positions(universe), atol=0.0051)  # XTC rounds to 0.01 Å
+    assert largest_difference(torsions(all_positions(again), schema), angles[:200]) < 1.0
+    assert again.dimensions is None
+    assert again.atoms.elements.tolist() == universe.atoms.elements.tolist()
+    np.testing.assert_allclose(again.atoms.masses, universe.atoms.masses, atol=0.01)
+    assert sorted(again.bonds.indices.tolist()) == sorted(universe.bonds.indices.tolist())
+    assert {path.name for path in tmp_path.glob("[!.]*")} == {"out.xtc", "out.pdb"}
+    assert not list(tmp_path.glob("*.tmp*"))
+
+
+def test_written_files_are_read_by_mdtraj(universe, angles, tmp_path):
+    write_universe(universe, tmp_path / "out.xtc")
+    again = mdtraj.load(tmp_path / "out.xtc", top=tmp_path / "out.pdb")
+    assert again.timestep == pytest.approx(0.2)
+    assert again.unitcell_lengths is None
+    assert [residue.resSeq for residue in again.topology.residues] == [1, 2, 3]
+    assert again.topology.n_bonds == 21
+    np.testing.assert_allclose(again.xyz * 10, all_positions(universe), atol=0.0051)
+    found = np.hstack([mdtraj.compute_phi(again)[1], mdtraj.compute_psi(again)[1]])
+    assert largest_difference(found, angles[:200]) < 1.0
+
+
+@pytest.mark.parametrize("ending", [".dcd", ".trr", ".nc"])
+def test_other_endings_keep_time_and_positions(universe, tmp_path, ending):
+    write_universe(universe, tmp_path / f"out{ending}")
+    again = MDAnalysis.Universe(tmp_path / "out.pdb", tmp_path / f"out{ending}")
+    assert again.trajectory.dt == pytest.approx(0.2, rel=1e-5)
+    np.testing.assert_allclose(all_positions(again), all_positions(universe), atol=1e-5)
+
+
+def test_nothing_half_written(universe, tmp_path, monkeypatch):
+    def broken(*_, **__):
+        raise OSError("disk full")
+
+    (tmp_path / "out.xtc").write_text("old")
+    monkeypatch.setattr(MDAnalysis.AtomGroup, "write", broken)
+    with pytest.raises(OSError, match="disk full"):
+        write_universe(universe, tmp_path / "out.xtc")
+    assert [path.name for path in tmp_path.iterdir()] == ["out.xtc"]
+    assert (tmp_path / "out.xtc").read_text() == "old"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("out.pdb", "give an ending for trajectories such as .xtc"),
+        ("out.foo", "MDAnalysis writes no trajectories with this ending; use .xtc"),
+        ("missing/out.xtc", "there is no folder"),
+    ],
+)
+def test_file_names_that_cannot_be(universe, tmp_path, name, message):
+    with pytest.raises(InputError, match=message):
+        write_universe(universe, tmp_path / name)
+    assert not list(tmp_path.iterdir())
+
+
+def particle(values):
+    schema = FeatureSchema(
+        names=("x", "y"), units=("nm", "nm"), periods=(None, None), kinds=("cartesian", "cartesian"), frame_interval=0.1
+    )
+    return FeatureTrajectories(values, schema)
+
+
+def test_one_particle(tmp_path):
+    values = np.random.default_rng(0).normal(size=(50, 2)).astype(np.float32)
+    universe = to_universe(particle([values]))
+    np.testing.assert_allclose(all_positions(universe)[:, 0, :2], 10 * values, rtol=1e-6)
+    assert not all_positions(universe)[:, 0, 2].any()
+    write_universe(universe, tmp_path / "well.xtc")
+    again = MDAnalysis.Universe(tmp_path / "well.pdb", tmp_path / "well.xtc")
+    np.testing.assert_allclose(all_positions(again), all_positions(universe), atol=0.0051)
+    assert mdtraj.load(tmp_path / "well.xtc", top=tmp_path / "well.pdb").n_frames == 50
+
+
+def test_frame_interval_is_needed(angles, featurizer, topology, reference):
+    unknown = FeatureTrajectories([angles], featurizer.schema)
+    with pytest.raises(InputError, match=r"frame interval of the features is unknown; set it with schema\.with_frame_interval"):
+        to_universe(unknown, topology, reference)
+
+
+@pytest.mark.parametrize("trajectory", [2, -1])
+def test_no_such_trajectory(generated, topology, reference, trajectory):
+    with pytest.raises(InputError, match=f"expected a trajectory between 0 and 1, found {trajectory}"):
+        to_universe(generated, topology, reference, trajectory=trajectory)
+
+
+def test_no_frames():
+    with pytest.raises(InputError, match="expected at least one generated frame"):
+        to_universe(particle([np.empty((0, 2))]))
+
+
+def test_topology_without_reference(generated, topology):
+    with pytest.raises(InputError, match=r"expected reference structures .* pass reference=buffer"):
+        to_universe(generated, topology)
+
+
+def test_neither_topology_nor_path(generated, reference):
+    with pytest.raises(InputError, match=re.escape("expected an openmm.app.Topology or the path of a PDB file, found NoneType")):
+        to_universe(generated, None, reference)
+
+
+def test_missing_pdb_file(generated, tmp_path):
+    with pytest.raises(InputError, match=r"missing\.pdb: no such file"):
+        to_universe(generated, tmp_path / "missing.pdb")
