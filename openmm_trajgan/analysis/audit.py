@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -19,6 +19,7 @@ from openmm_trajgan.storage import replacing
 
 FORMAT_VERSION = 1
 MOST_GROUPS = 8
+CHANCE_EXCESS = 1.5  # a figure outside the spread by less than this factor may be so by chance
 STRETCHED = 1.5  # a union range so many times wider than the reference makes its bins coarse
 
 
@@ -63,10 +64,7 @@ class Audit:
     @property
     def package(self) -> str:
         """Version of this package."""
-        try:
-            return version("openmm-trajgan")
-        except PackageNotFoundError:
-            return "not installed"
+        return version("openmm-trajgan")
 
     @property
     def frame_interval(self) -> float | None:
@@ -79,14 +77,19 @@ class Audit:
         return [figure for figure in self.figures if figure.group == group]
 
     def standing(self, group: Group) -> Literal["like MD", "mostly like MD", "unlike MD", "not judged"]:
-        """Judge a group by its figures; one in twenty of independent MD is outside by chance, and so may be one in ten here."""
+        """Judge a group by its figures.
+
+        One figure in twenty of independent MD lies outside its spread by chance. One in ten, or a single one, is therefore let
+        pass as "mostly like MD" while it is outside by less than a factor of 1.5.
+        """
         judged = [figure for figure in self.of_group(group) if figure.verdict != "not judged"]
-        outside = sum(figure.verdict == "outside" for figure in judged)
+        outside = [figure.excess for figure in judged if figure.verdict == "outside"]
         if not judged:
             return "not judged"
         if not outside:
             return "like MD"
-        return "mostly like MD" if outside <= max(1, len(judged) // 10) and 3 * outside <= len(judged) else "unlike MD"
+        by_chance = len(outside) <= max(1, len(judged) // 10) and max(outside) < CHANCE_EXCESS
+        return "mostly like MD" if by_chance else "unlike MD"
 
     def headline(self) -> str:
         """Return the verdict in one or two sentences."""
@@ -305,6 +308,8 @@ def _data_warnings(
         yield "No training MD was given, so nothing says how far apart two MD runs are; pass train=."
     elif len(groups) == 1:
         yield "There is only one group of MD, so its spread is unknown and a factor of two stands in; give more replicas."
+    if 2 * sets["generated"].n_frames < reference.n_frames:
+        yield "The generated data are less than half as long as the reference, which alone makes divergences larger; generate more."
     for number, group in enumerate(groups, 1):
         if not 0.5 <= group.n_frames / reference.n_frames <= 2:
             yield f"MD group {number} has {group.n_frames} frames and the reference {reference.n_frames}; make them about equal."

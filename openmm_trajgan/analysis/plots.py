@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import NDArray
 
 from openmm_trajgan.analysis.distributions import Edges, FloatArray, columns
@@ -180,8 +181,10 @@ def implied_timescales(
     """
     figure, panels = _grid(reference.shape[1], height=3.2)
     unit, step = _time(schema)
+    everything = np.stack([reference, generated, *md])
+    n_shown = min(int(np.flatnonzero(np.isfinite(everything).any(axis=(0, 2))).max(initial=0)) + 2, len(lags))
     for process, axes in enumerate(panels):
-        axes.fill_between(lags * step, lags * step, lags[0] * step / 2, color="0.85", linewidth=0, zorder=0)
+        axes.fill_between(lags * step, lags * step, 1e-3 * lags[0] * step, color="0.85", linewidth=0, zorder=0)
         _band(axes, lags * step, [one[:, process] * step for one in md])
         for one in md:  # a number at a single lag has no band
             axes.plot(lags * step, one[:, process] * step, ".", color=SPREAD, markersize=4)
@@ -190,8 +193,15 @@ def implied_timescales(
         if lag is not None:
             axes.axvline(lag * step, color="0.4", linewidth=0.8, linestyle="--")
         axes.set(xscale="log", yscale="log", title=f"t{process + 2}", xlabel=f"lag / {unit}")
-        highest = np.nanmax([one[:, process] for one in (reference, generated, *md)], initial=lags[-1])
-        axes.set_ylim(lags[0] * step / 2, 2 * highest * step)
+        found = everything[:, :, process][np.isfinite(everything[:, :, process])]
+        found = found if found.size else lags
+        axes.set(
+            xlim=(lags[0] * step / 1.3, lags[n_shown - 1] * step * 1.3), ylim=(found.min() * step / 3, found.max() * step * 3)
+        )
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=8))
+            axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            axis.set_minor_formatter(NullFormatter())
     _finish(figure, panels, f"implied timescale / {unit}")
     return figure
 

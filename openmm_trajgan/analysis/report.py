@@ -66,7 +66,9 @@ def render(audit: "Audit") -> str:
 
 
 def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3g}" if abs(value) >= 1e-4 or value == 0 else f"{value:.1e}"
+    if value is None:
+        return "–"
+    return f"{value:.2f}" if abs(value) >= 0.1 else f"{value:.4f}" if abs(value) >= 1e-4 or value == 0 else f"{value:.0e}"
 
 
 def _pictures(audit: "Audit") -> Iterator[Picture]:

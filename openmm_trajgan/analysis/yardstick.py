@@ -86,7 +86,8 @@ class Yardstick:
     edges
         Bins of every feature ``(name,)`` and every chosen pair, over the union range of all sets.
     displacement_edges
-        For each number of steps the bins of every feature.
+        For each number of steps the bins of every feature. Steps for which the seams between the series of the reference cost
+        more than half of the displacements are left out; where they do in other data there is no number.
     relaxation
         Relaxation times of the reference, shape ``(n_features,)``, frames; NaN where it has none.
     max_lag
@@ -136,7 +137,11 @@ class Yardstick:
         return cls(
             reference=reference,
             edges={key: bin_edges(everything, key) for key in [*((name,) for name in names), *chosen]},
-            displacement_edges={steps: _displacement_edges(everything, steps) for steps in DISPLACEMENT_STEPS if steps < longest},
+            displacement_edges={
+                steps: _displacement_edges(everything, steps)
+                for steps in DISPLACEMENT_STEPS
+                if len(displacements(reference, steps)) >= reference.n_frames / 2
+            },
             relaxation=relaxation_time(autocorrelation(reference, max_lag)),
             max_lag=max_lag,
             microstates=microstates,
@@ -183,12 +188,12 @@ class Yardstick:
             name = f"displacement JSD, k = {steps}"
             meaning = f"How far the distribution of changes over {steps} frame{'s' * (steps > 1)} is off, mean over features."
             sample = displacements(data, steps)
-            if len(sample):
+            if len(sample) >= data.n_frames / 2:
                 expected = histograms(displacements(self.reference, steps), edges)
                 value = float(histogram_divergences(expected, histograms(sample, edges)).mean())
                 yield Score(name, "dynamics", "nat", meaning, value)
             else:
-                yield Score(name, "dynamics", "nat", meaning, None, f"no series is longer than {steps} frames")
+                yield Score(name, "dynamics", "nat", meaning, None, f"its series are shorter than {2 * steps} frames")
 
     def _relaxations(self, data: FeatureTrajectories, relaxation: FloatArray) -> Iterator[Score]:
         constant_there, constant_here = constant_features(self.reference), constant_features(data)

@@ -21,6 +21,7 @@ from openmm_trajgan.seeding import Seeds
 from openmm_trajgan.storage import sync_folder
 
 _ANGSTROM = 10.0  # per nm
+_XTC_DECIMALS = 6  # of a nm; the usual 3 would blur torsions by up to a degree
 
 
 def to_universe(
@@ -130,7 +131,10 @@ def write_universe(universe: MDAnalysis.Universe, path: Path | str) -> None:
         # Generated molecules have no box and no occupancies, and MDAnalysis says so for each file.
         warnings.filterwarnings("ignore", category=UserWarning, module="MDAnalysis")
         try:
-            writer = MDAnalysis.Writer(str(frames), universe.atoms.n_atoms, dt=universe.trajectory.dt, multiframe=True)
+            precision = {"precision": _XTC_DECIMALS} if path.suffix.lower() == ".xtc" else {}
+            writer = MDAnalysis.Writer(
+                str(frames), universe.atoms.n_atoms, dt=universe.trajectory.dt, multiframe=True, **precision
+            )
         except (TypeError, ValueError) as error:
             raise InputError(f"{path}: MDAnalysis writes no trajectories with this ending; use .xtc") from error
         with writer:
@@ -138,6 +142,14 @@ def write_universe(universe: MDAnalysis.Universe, path: Path | str) -> None:
                 writer.write(universe.atoms)
         universe.trajectory[0]
         universe.atoms.write(str(first))
+        if universe.dimensions is None:
+            _remove_box(first)
+
+
+def _remove_box(pdb: Path) -> None:
+    """Remove the box of 1 Å that MDAnalysis invents for PDB files without one, and that OpenMM would believe."""
+    lines = pdb.read_text().splitlines(keepends=True)
+    pdb.write_text("".join(line for line in lines if line[:6] != "CRYST1" and line.split()[:2] != ["REMARK", "285"]))
 
 
 @contextmanager

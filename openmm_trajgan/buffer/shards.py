@@ -150,7 +150,9 @@ class ShardStore:
 
     def _create(self, schema: FeatureSchema | None) -> FeatureSchema:
         if schema is None:
-            raise InputError(f"{self.path}: no window buffer there (no buffer.json); give the folder of one, or a schema to make one")
+            raise InputError(
+                f"{self.path}: no window buffer there (no buffer.json); give the folder of one, or a schema to make one"
+            )
         if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
             raise InputError(f"{self.path}: exists and is not a window buffer; choose another path")
         self.path.mkdir(parents=True, exist_ok=True)
@@ -164,7 +166,9 @@ class ShardStore:
             if header["format"] != "openmm-trajgan buffer":
                 raise InputError(f"{self._header}: expected a window buffer, found {header['format']!r}")
             if header["version"] > FORMAT_VERSION:
-                raise InputError(f"{self._header}: format {header['version']} is newer than {FORMAT_VERSION}; upgrade openmm-trajgan")
+                raise InputError(
+                    f"{self._header}: format {header['version']} is newer than {FORMAT_VERSION}; upgrade openmm-trajgan"
+                )
             return FeatureSchema.model_validate(header["schema"])
         except (KeyError, TypeError, ValueError) as error:
             if isinstance(error, InputError):

@@ -128,6 +128,11 @@ class WindowBuffer:
         """Frames in all streams together."""
         return sum(segment.n_frames for stream in self.streams for segment in self._store.segments(stream))
 
+    @property
+    def longest_segment(self) -> int:
+        """Frames of the longest segment, which bounds the windows that can be cut."""
+        return max((segment.n_frames for stream in self.streams for segment in self._store.segments(stream)), default=0)
+
     def set_frame_interval(self, frame_interval: float) -> None:
         """Record the time between frames, ps.
 

@@ -1,7 +1,7 @@
 """Positions to feature vectors."""
 
 from openmm_trajgan.features.base import BlockFeaturizer, Featurizer
-from openmm_trajgan.features.cartesian import AlignedCartesian
+from openmm_trajgan.features.cartesian import AlignedCartesian, Coordinates
 from openmm_trajgan.features.collective_variables import RMSD, CollectiveVariable, RadiusOfGyration
 from openmm_trajgan.features.concatenate import Concatenate
 from openmm_trajgan.features.contacts import Contacts, NativeContacts
@@ -15,6 +15,7 @@ __all__ = [
     "CollectiveVariable",
     "Concatenate",
     "Contacts",
+    "Coordinates",
     "Distances",
     "Featurizer",
     "NativeContacts",

@@ -1,10 +1,10 @@
 """What a featurizer is, positions in and one row of numbers per frame out, and the doors all featurizers share."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,13 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 from openmm_trajgan.errors import InputError
 from openmm_trajgan.schema import FeatureSchema
 
-if TYPE_CHECKING:
-    import mdtraj
-    import openmm.app
-
 FloatArray = NDArray[np.float32]
 AnyFloatArray: TypeAlias = NDArray[np.floating[Any]]
-Topology: TypeAlias = "openmm.app.Topology | mdtraj.Topology"
 
 
 @runtime_checkable
@@ -177,8 +172,7 @@ def _dimensions(ax: float, ay: float, az: float, bx: float, by: float, bz: float
     from MDAnalysis.lib.mdamath import triclinic_box
 
     # MDAnalysis rebuilds the vectors from the lengths and angles, a along x and b in the xy plane
-    tolerance = 1e-5 * ax
-    if ax > 0 and by > 0 and cz > 0 and abs(ay) <= tolerance and abs(az) <= tolerance and abs(bz) <= tolerance:
+    if min(ax, by, cz) > 0 and max(ax, by, cz) < np.inf and max(abs(ay), abs(az), abs(bz)) <= 1e-5 * ax:
         if bx == cx == cy == 0:
             return np.array([ax, by, cz, 90, 90, 90], dtype=np.float32)
         dimensions: FloatArray = triclinic_box((ax, ay, az), (bx, by, bz), (cx, cy, cz))
@@ -276,36 +270,3 @@ def feature_names(names: Iterable[str]) -> tuple[str, ...]:
         repeated = next(name for name in labels if labels.count(name) > 1)
         raise InputError(f"names: expected unique feature names, found {repeated!r} more than once; rename one or leave it out")
     return labels
-
-
-def as_mdtraj(topology: Topology) -> "mdtraj.Topology":
-    """Return an OpenMM topology as an mdtraj one; an mdtraj topology passes through.
-
-    Raises
-    ------
-    InputError
-        If it is neither.
-    """
-    import mdtraj
-
-    if isinstance(topology, mdtraj.Topology):
-        return topology
-    try:
-        return mdtraj.Topology.from_openmm(topology)
-    except TypeError:
-        raise InputError(
-            f"topology: expected an openmm.app.Topology or an mdtraj.Topology, found {type(topology).__name__}; "
-            "pass its .topology if it has one"
-        ) from None
-
-
-def residue_labels(residues: Sequence[Any]) -> list[str]:
-    """Short labels of mdtraj residues: the PDB number, with the chain where numbers clash, with the index where that clashes."""
-    unique: dict[Hashable, Any] = {residue.index: residue for residue in residues}
-    schemes: tuple[Callable[[Any], str], ...] = (
-        lambda residue: f"{residue.resSeq}",
-        lambda residue: f"{residue.chain.chain_id or residue.chain.index}:{residue.resSeq}",
-        lambda residue: f"#{residue.index}",
-    )
-    label = next(scheme for scheme in schemes if len({scheme(residue) for residue in unique.values()}) == len(unique))
-    return [label(residue) for residue in residues]

@@ -1,4 +1,4 @@
-"""Positions of chosen atoms, superposed on a reference structure."""
+"""Positions of chosen atoms, as they are or superposed on a reference structure."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,6 +12,43 @@ from openmm_trajgan.features.base import (
     reference_array,
     uniform_schema,
 )
+
+
+class Coordinates(BlockFeaturizer):
+    """Positions of atoms in nm as they are, for models in a fixed frame of reference such as a particle in a potential.
+
+    Columns are named ``"x"``, ``"y"`` … for one atom and ``"x 5"``, ``"y 5"`` … by index for several.
+
+    Parameters
+    ----------
+    atoms
+        Indices of the atoms, ``(n,)``.
+    axes
+        Which coordinates, for example ``"xy"``.
+
+    Raises
+    ------
+    InputError
+        If the indices are not of that form, or an axis is not x, y or z or stands twice.
+
+    Examples
+    --------
+    >>> Coordinates([0], axes="xy")([[0.5, -1.0, 7.0]])
+    array([ 0.5, -1. ], dtype=float32)
+    """
+
+    def __init__(self, atoms: ArrayLike, axes: str = "xyz") -> None:
+        indices = index_array(atoms, "(n_atoms,)")
+        if not axes or set(axes) - set("xyz") or len(set(axes)) < len(axes):
+            raise InputError(f"axes: expected some of 'x', 'y', 'z', each once, found {axes!r}")
+        names = [axis if len(indices) == 1 else f"{axis} {atom}" for atom in indices.tolist() for axis in axes]
+        schema = uniform_schema(names, np.repeat(indices, len(axes))[:, None], kind="position", unit="nm")
+        super().__init__(schema, int(indices.max()) + 1)
+        self._indices, self._axes = indices, ["xyz".index(axis) for axis in axes]
+
+    def _compute(self, frames: AnyFloatArray, boxes: AnyFloatArray | None) -> FloatArray:
+        chosen = frames.take(self._indices, axis=1).take(self._axes, axis=2)
+        return chosen.reshape(len(frames), self.schema.n_features).astype(np.float32)
 
 
 class AlignedCartesian(BlockFeaturizer):
@@ -69,4 +106,4 @@ class AlignedCartesian(BlockFeaturizer):
         return aligned
 
     def _compute(self, frames: AnyFloatArray, boxes: AnyFloatArray | None) -> FloatArray:
-        return self.superpose(frames).reshape(len(frames), -1).astype(np.float32)
+        return self.superpose(frames).reshape(len(frames), self.schema.n_features).astype(np.float32)

@@ -10,13 +10,12 @@ from openmm_trajgan.features.base import (
     AnyFloatArray,
     BlockFeaturizer,
     FloatArray,
-    Topology,
-    as_mdtraj,
     plain_array,
     reference_array,
     uniform_schema,
 )
 from openmm_trajgan.features.distances import Distances
+from openmm_trajgan.features.topology import Topology, as_mdtraj
 
 
 class Contacts(BlockFeaturizer):

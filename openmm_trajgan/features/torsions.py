@@ -11,13 +11,11 @@ from openmm_trajgan.features.base import (
     AnyFloatArray,
     BlockFeaturizer,
     FloatArray,
-    Topology,
-    as_mdtraj,
     index_array,
     minimum_image,
-    residue_labels,
     uniform_schema,
 )
+from openmm_trajgan.features.topology import Topology, as_mdtraj, residue_labels
 
 _PI = np.float32(np.pi)
 

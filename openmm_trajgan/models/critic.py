@@ -32,7 +32,7 @@ class MultiScaleCritic(nn.Module):
 
     def __init__(self, encoding: FeatureEncoding, windows: Float[Tensor, "batch frames features"], *, hidden: int = 128) -> None:
         super().__init__()
-        self.register_buffer("periodic", encoding.periodic)
+        self.register_buffer("periodic", encoding.periodic, persistent=False)
         self.n_frames = windows.shape[1]
         self.strides = [_STRIDE_RATIO**power for power in range(16) if _STRIDE_RATIO**power < self.n_frames]
         self.patch_lengths = [min(_LONGEST_PATCH, (self.n_frames - 1) // stride + 1) for stride in self.strides]
@@ -58,12 +58,12 @@ class MultiScaleCritic(nn.Module):
         for stride, length in zip(self.strides, self.patch_lengths, strict=True):
             span = (length - 1) * stride
             low, high = max(0, first - span + 1), self.n_frames - span
-            positions.append(
-                torch.randint(low, high, (n_windows, n_patches), generator=generator, device=generator.device)
-            )
+            positions.append(torch.randint(low, high, (n_windows, n_patches), generator=generator, device=generator.device))
         return positions
 
-    def patches(self, windows: Float[Tensor, "batch frames features"], positions: list[Tensor]) -> list[Float[Tensor, "rows inputs"]]:
+    def patches(
+        self, windows: Float[Tensor, "batch frames features"], positions: list[Tensor]
+    ) -> list[Float[Tensor, "rows inputs"]]:
         """Cut the patches, one tensor per scale."""
         rows = torch.arange(len(windows), device=windows.device)[:, None, None]
         cut = []

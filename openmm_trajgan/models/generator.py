@@ -94,7 +94,9 @@ class WindowGenerator(nn.Module):
         parts = [embed_angles(newest, self.encoding.periodic)]
         for lag in self.lags:
             present = float(lag <= known)
-            difference = wrap_angles(window[:, self.config.context_length - lag] - newest, self.encoding.periodic) / self.end.spread
+            difference = (
+                wrap_angles(window[:, self.config.context_length - lag] - newest, self.encoding.periodic) / self.end.spread
+            )
             parts += [present * difference, present * torch.ones_like(newest[:, :1])]
         return torch.cat(parts, dim=-1), newest
 

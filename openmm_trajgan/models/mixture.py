@@ -50,7 +50,7 @@ class ConditionalMixture(nn.Module):
         super().__init__()
         n_features = len(periodic)
         self.n_components = n_components
-        self.register_buffer("periodic", periodic)
+        self.register_buffer("periodic", periodic, persistent=False)
         self.register_buffer("spread", torch.where(periodic, spread.clamp(1e-6, 1.0), spread.clamp_min(1e-6)))
         self.full = 1 < n_features <= _FULL_COVARIANCE_UP_TO
         self.n_off_diagonal = n_features * (n_features - 1) // 2 if self.full else 0

@@ -13,9 +13,7 @@ from torch import Tensor
 Critic = Callable[[Tensor], Tensor]
 
 
-def wasserstein_distance(
-    real_scores: Float[Tensor, " rows"], fake_scores: Float[Tensor, " rows"]
-) -> Float[Tensor, ""]:
+def wasserstein_distance(real_scores: Float[Tensor, " rows"], fake_scores: Float[Tensor, " rows"]) -> Float[Tensor, ""]:
     """E[D(real)] − E[D(fake)], what the critic raises and the generator lowers."""
     return real_scores.mean() - fake_scores.mean()
 

@@ -14,6 +14,7 @@ import openmm
 from numpy.typing import NDArray
 from openmm import app, unit
 
+from openmm_trajgan.errors import InputError
 from openmm_trajgan.features.torsions import Torsions
 from openmm_trajgan.systems.base import SimulatedSystem
 
@@ -28,21 +29,28 @@ def topology_and_positions() -> tuple[app.Topology, NDArray[np.float64]]:
     return pdb.topology, pdb.getPositions(asNumpy=True).value_in_unit(unit.nanometer)
 
 
-def build(seed: int, temperature: float = TEMPERATURE) -> app.Simulation:
+def build(seed: int, n_replicas: int = 1, temperature: float = TEMPERATURE) -> app.Simulation:
     """Return an equilibrated simulation at step 0.
 
     Parameters
     ----------
     seed
         Seeds velocities and thermostat noise; another seed is an independent replica.
+    n_replicas
+        Molecules in the context; one, since they would feel each other.
     temperature
         K.
+
+    Raises
+    ------
+    InputError
+        If `n_replicas` is not 1.
     """
+    if n_replicas != 1:
+        raise InputError(f"alanine dipeptide runs one replica per simulation, found n_replicas={n_replicas}")
     topology, positions = topology_and_positions()
     force_field = app.ForceField("amber99sbildn.xml", "amber99_obc.xml")
-    system = force_field.createSystem(
-        topology, nonbondedMethod=app.NoCutoff, constraints=app.HBonds, hydrogenMass=3.0 * unit.amu
-    )
+    system = force_field.createSystem(topology, nonbondedMethod=app.NoCutoff, constraints=app.HBonds, hydrogenMass=3.0 * unit.amu)
     integrator = openmm.LangevinMiddleIntegrator(temperature * unit.kelvin, 1 / unit.picosecond, 4 * unit.femtosecond)
     integrator.setRandomNumberSeed(seed)
     simulation = app.Simulation(topology, system, integrator, openmm.Platform.getPlatformByName("Reference"))

@@ -20,20 +20,20 @@ class SimulatedSystem:
     title
         One line for reports.
     build
-        ``build(seed)`` returns a minimised, thermalised ``openmm.app.Simulation`` at step 0.
+        ``build(seed, n_replicas)`` returns an equilibrated ``openmm.app.Simulation`` at step 0 that holds `n_replicas` copies.
     features
         Positions of one replica to features.
     report_interval
         Steps between frames.
     replicas_per_context
-        Independent copies that one simulation holds.
+        Independent copies that one simulation can hold.
     topology
         ``topology()`` returns the ``openmm.app.Topology`` of one replica for backmapping, or None if the features are coordinates.
     """
 
     name: str
     title: str
-    build: Callable[[int], app.Simulation]
+    build: Callable[[int, int], app.Simulation]
     features: Callable[[], Featurizer]
     report_interval: int
     replicas_per_context: int = 1

@@ -56,7 +56,7 @@ def build(seed: int, n_replicas: int = N_REPLICAS) -> app.Simulation:
 
 
 def features() -> Coordinates:
-    """x and y of the particle."""
+    """X and y of the particle."""
     return Coordinates([0], axes="xy")
 
 

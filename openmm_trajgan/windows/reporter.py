@@ -66,13 +66,13 @@ class WindowReporter:
     def __init__(
         self,
         buffer: FrameSink,
-        reportInterval: int,  # noqa: N803
+        reportInterval: int,
         features: Featurizer,
         *,
         stream: str = "replica0",
         n_replicas: int = 1,
         append: bool = False,
-        enforcePeriodicBox: bool = False,  # noqa: N803
+        enforcePeriodicBox: bool = False,
         n_structures: int = 500,
     ) -> None:
         self._interval = check_interval(reportInterval, "reportInterval")
@@ -83,7 +83,7 @@ class WindowReporter:
         self._periodic: bool | None = None  # of the system; None until the simulation is known
         self._closed = False
 
-    def describeNextReport(self, simulation: Any) -> dict[str, Any]:  # noqa: N802
+    def describeNextReport(self, simulation: Any) -> dict[str, Any]:
         """Tell OpenMM when the next frame is due and that it needs positions."""
         if self._periodic is None:
             self._begin(simulation)
@@ -116,7 +116,9 @@ class WindowReporter:
             If a position or feature is NaN or infinite.
         """
         if self._closed:
-            raise InputError("this WindowReporter is closed; remove it from simulation.reporters or make a new one with append=True")
+            raise InputError(
+                "this WindowReporter is closed; remove it from simulation.reporters or make a new one with append=True"
+            )
         if self._periodic is None:
             self._begin(simulation)
         box = state.getPeriodicBoxVectors(asNumpy=True)._value if self._periodic else None

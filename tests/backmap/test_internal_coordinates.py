@@ -195,7 +195,7 @@ def test_reference_that_does_not_fit(topology, schema, reference, change, messag
 def test_molecule_cut_by_the_periodic_box(topology, schema, reference):
     cut = reference.copy()
     cut[3, 14:] += np.float32(2.5)
-    with pytest.raises(InputError, match=r"reference frame 3: expected bonds below .* from CA to C of residues 2 and 2"):
+    with pytest.raises(InputError, match=r"reference frame 3: expected bonds below .* from C to CA of residues 2 and 2"):
         InternalCoordinates().fit(topology, schema, cut)
 
 

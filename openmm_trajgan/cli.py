@@ -1,0 +1,91 @@
+"""The command `trajgan`: one sub-command per workflow, its options read off the workflow's configuration."""
+
+import inspect
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from pydantic.fields import FieldInfo
+
+from openmm_trajgan.errors import InputError, TrajGANError
+
+COMMANDS = {
+    "demo": "DemoConfig",
+    "collect": "CollectConfig",
+    "train": "TrainConfig",
+    "generate": "GenerateConfig",
+    "backmap": "BackmapConfig",
+    "audit": "AuditConfig",
+}
+_REPORTED = (TrajGANError, OSError, MemoryError, ArithmeticError)
+
+
+def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
+    """Field of a configuration as an optional parameter: what is not given is left to the YAML file or the default."""
+    extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+    default = "" if field.is_required() or field.default in (None, []) else f" [default: {field.default}]"
+    text = (field.description or "") + default
+    if extra.get("positional"):
+        info = typer.Argument(help=text, show_default=False)
+    elif field.annotation is bool:
+        info = typer.Option(f"--{name.replace('_', '-')}", help=text, show_default=False)
+    else:
+        info = typer.Option(help=text, show_default=False)
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[field.annotation | None, info]
+    )
+
+
+def _command(module: str, config_name: str) -> Any:
+    workflow = import_module(f"openmm_trajgan.workflows.{module}")
+    config_type = getattr(workflow, config_name)
+
+    def command(**values: Any) -> None:
+        file, print_config, debug = values.pop("config"), values.pop("print_config"), values.pop("debug")
+        given = {name: value for name, value in values.items() if value not in (None, [])}
+        try:
+            config = config_type.parse(given, file)
+            typer.echo(config.to_yaml() if print_config else workflow.run(config))
+        except KeyboardInterrupt:
+            _fail("interrupted; what was written so far is complete, --resume continues it where the command has it", 1)
+        except _REPORTED as error:
+            if debug:
+                raise
+            text = " ".join(str(error).split()) or type(error).__name__
+            _fail(text, 2 if isinstance(error, InputError | OSError) else 1)
+
+    parameters = [_parameter(name, field) for name, field in config_type.model_fields.items()]
+    shared = {
+        "config": (Path | None, None, "YAML file with any of these options"),
+        "print_config": (bool, False, "show the resolved configuration and stop"),
+        "debug": (bool, False, "show the traceback of an error"),
+    }
+    for name, (kind, default, text) in shared.items():
+        option = typer.Option(f"--{name.replace('_', '-')}", help=text, show_default=False)
+        parameters.append(
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, option])
+        )
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    command.__doc__ = inspect.getdoc(config_type)
+    return command
+
+
+def _fail(message: str, status: int) -> NoReturn:
+    typer.echo(f"trajgan: {message}", err=True)
+    raise typer.Exit(status)
+
+
+def main() -> None:
+    """Run the command line."""
+    app = typer.Typer(
+        no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=import_module("openmm_trajgan").__doc__
+    )
+    app.callback()(lambda: None)
+    asked = next((word for word in sys.argv[1:] if word in COMMANDS), None)
+    for name, config_name in COMMANDS.items():
+        if asked in (None, name):  # the others need not be imported
+            app.command(name)(_command(name, config_name))
+    app()

@@ -1,0 +1,61 @@
+"""Exact resume: the whole state of a trainer in one file of tensors and JSON."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save
+
+from openmm_trajgan.models.bundle import read_safetensors
+from openmm_trajgan.schema import FORMAT_VERSION
+from openmm_trajgan.storage import replacing
+
+_FORMAT = "openmm-trajgan checkpoint"
+
+
+def save_checkpoint(path: Path, state: Mapping[str, Any], about: Mapping[str, Any]) -> None:
+    """Write `state` of a `Trainer`, and what the run is about, to `path`, complete or not at all.
+
+    Parameters
+    ----------
+    path
+        The file.
+    state
+        What `Trainer.state` returned.
+    about
+        Plain values that `load_checkpoint` gives back, for example the configuration of the run.
+    """
+    tensors: dict[str, torch.Tensor] = {}
+    plain: dict[str, Any] = {}
+    for key, value in state.items():
+        if isinstance(value, torch.Tensor):
+            tensors[key] = value.cpu().contiguous()
+        elif isinstance(value, dict) and all(isinstance(item, torch.Tensor) for item in value.values()):
+            plain[key] = {}  # keeps the key when there is no tensor in it
+            tensors.update({f"{key}/{name}": tensor.cpu().contiguous() for name, tensor in value.items()})
+        else:
+            plain[key] = value
+    metadata = {"format": _FORMAT, "version": str(FORMAT_VERSION), "state": json.dumps(plain), "about": json.dumps(dict(about))}
+    with replacing(path) as file:
+        file.write(save(tensors, metadata))
+
+
+def load_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Read back the state and the plain values of `save_checkpoint`.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, not complete or of another kind.
+    """
+    metadata, tensors = read_safetensors(path, _FORMAT)
+    state = json.loads(metadata["state"])
+    for name, tensor in tensors.items():
+        group, _, inner = name.partition("/")
+        if inner:
+            state[group][inner] = tensor
+        else:
+            state[group] = tensor
+    return state, json.loads(metadata["about"])

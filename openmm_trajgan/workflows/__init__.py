@@ -1,0 +1,1 @@
+"""Whole jobs: a configuration and a function `run` each; the only place that knows all stations."""

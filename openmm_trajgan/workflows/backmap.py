@@ -1,0 +1,41 @@
+"""Generated or collected torsions in, coordinates out."""
+
+from pathlib import Path
+
+from pydantic import Field
+
+from openmm_trajgan.backmap.universe import to_universe, write_universe
+from openmm_trajgan.errors import InputError
+from openmm_trajgan.workflows.config import Argument, require_new
+from openmm_trajgan.workflows.data import DataConfig, as_trajectories, load_data
+
+
+class BackmapConfig(DataConfig):
+    """Turn features into coordinates and write them as a trajectory with a PDB file."""
+
+    features: Path = Argument("generated trajectories or a window buffer")
+    out: Path = Field(description="trajectory file to write, for example generated.xtc; a .pdb with the same name goes beside it")
+    topology: Path = Field(description="PDB file of the molecule, with its bonds")
+    reference: Path | None = Field(
+        None, description="window buffer whose structures give bonds and angles; none takes those of the PDB file"
+    )
+    trajectory: int | None = Field(
+        None, ge=0, description="index of one generated trajectory; none writes all, one after the other"
+    )
+    seed: int = Field(0, ge=0, description="seed of the choice of bonds and angles")
+    force: bool = Field(False, description="replace existing files")
+
+
+def run(config: BackmapConfig) -> str:
+    """Backmap, write and return what was done in words."""
+    pdb = config.out.with_suffix(".pdb")
+    for path in (config.out, pdb):
+        require_new(path, force=config.force)
+    if not config.topology.is_file():
+        raise InputError(f"{config.topology}: no such file; give a PDB file of the molecule")
+    features = as_trajectories(load_data(config.features, config))
+    reference = None if config.reference is None else load_data(config.reference, config)
+    universe = to_universe(features, config.topology, reference, trajectory=config.trajectory, seed=config.seed)
+    write_universe(universe, config.out)
+    config.write_beside(config.out)
+    return f"{config.out}, {pdb}: {universe.trajectory.n_frames} frames of {len(universe.atoms)} atoms, one every {universe.trajectory.dt:g} ps"

@@ -1,0 +1,220 @@
+"""A simulation of this package, or stored MD, into a window buffer."""
+
+import multiprocessing
+import os
+import time
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from openmm_trajgan.buffer import WindowBuffer
+from openmm_trajgan.errors import InputError
+from openmm_trajgan.features.base import Featurizer
+from openmm_trajgan.seeding import Seeds
+from openmm_trajgan.systems import NAMES, get_system
+from openmm_trajgan.workflows.config import Argument, WorkflowConfig, require_new
+from openmm_trajgan.workflows.progress import progress_bar
+
+_FRAMES_PER_CHECKPOINT = 2000
+_POLL_SECONDS = 0.5
+
+
+class CollectConfig(WorkflowConfig):
+    """Run a system of this package with the reporter attached, or read stored MD."""
+
+    system: str | None = Argument(f"system to simulate: {', '.join(NAMES)}; none to read --topology and --trajectory")
+    out: Path = Field(description="window buffer to write, a folder")
+    frames: int | None = Field(None, gt=0, description="frames per replica to simulate")
+    replicas: int = Field(1, gt=0, description="independent replicas to simulate")
+    seed: int | None = Field(None, ge=0, description="root seed of the simulations; none draws one and records it")
+    processes: int | None = Field(None, gt=0, description="simulations at a time; none means one per core")
+    topology: Path | None = Field(None, description="PDB file of stored MD")
+    trajectory: list[Path] = Field([], description="trajectory file of stored MD, one replica each; may be given several times")
+    features: Literal["torsions", "distances"] = Field(
+        "torsions", description="features of stored MD: backbone torsions, or distances between alpha carbons"
+    )
+    resume: bool = Field(False, description="continue an interrupted simulation from its last checkpoint")
+    force: bool = Field(False, description="replace an existing buffer")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_system_is_none(cls, values: dict[str, Any]) -> dict[str, Any]:
+        return {"system": None, **values}
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "CollectConfig":
+        if (self.system is None) == (self.topology is None):
+            raise ValueError("give either the name of a system or --topology with --trajectory")
+        if self.system is not None and self.frames is None:
+            raise ValueError("--frames is missing: how many frames per replica to simulate")
+        if self.topology is not None and not self.trajectory:
+            raise ValueError("--trajectory is missing: one file per replica")
+        return self
+
+
+def run(config: CollectConfig) -> str:
+    """Collect and return what was done in words."""
+    require_new(config.out, force=config.force, resume=config.resume)
+    if config.system is not None:
+        assert config.frames is not None
+        collect_system(
+            config.system,
+            config.out,
+            n_frames=config.frames,
+            n_replicas=config.replicas,
+            seed=config.seed,
+            processes=config.processes,
+            resume=config.resume,
+        )
+    else:
+        assert config.topology is not None
+        collect_stored(config.topology, config.trajectory, config.out, config.features)
+    config.write_beside(config.out)
+    buffer = WindowBuffer(config.out)
+    interval = buffer.schema.frame_interval or 0.0
+    return (
+        f"{config.out}: {buffer.n_frames} frames of {len(buffer.streams)} replicas, one every {interval:g} ps, "
+        f"features {', '.join(buffer.schema.names)}"
+    )
+
+
+def collect_system(
+    name: str,
+    out: Path,
+    *,
+    n_frames: int,
+    n_replicas: int,
+    seed: int | None = None,
+    processes: int | None = None,
+    resume: bool = False,
+    executor: Executor | None = None,
+) -> WindowBuffer:
+    """Simulate independent replicas of a system, several at a time, into one buffer on disk.
+
+    Parameters
+    ----------
+    name
+        A system of this package.
+    out
+        Folder of the buffer.
+    n_frames, n_replicas
+        Frames per replica and number of replicas.
+    seed
+        Root seed; replica k is the same whatever the number of processes.
+    processes
+        Simulations at a time; None means one per core.
+    resume
+        Continue simulations that left a checkpoint.
+    executor
+        Where to run the simulations instead, for example a cluster's; it must see the folder.
+
+    Returns
+    -------
+    WindowBuffer
+        What was collected.
+
+    Raises
+    ------
+    InputError
+        If there is no such system.
+    """
+    system = get_system(name)
+    seeds = Seeds(seed)
+    buffer = WindowBuffer(out, schema=system.features().schema)
+    (out / "checkpoints").mkdir(exist_ok=True)
+    starts = range(0, n_replicas, system.replicas_per_context)
+    jobs = [
+        (
+            name,
+            out,
+            f"replica{start:04d}",
+            min(system.replicas_per_context, n_replicas - start),
+            n_frames,
+            seeds.integer(f"replica {start}"),
+        )
+        for start in starts
+    ]
+    pool = executor or ProcessPoolExecutor(
+        min(processes or os.cpu_count() or 1, len(jobs)), mp_context=multiprocessing.get_context("spawn")
+    )
+    futures: list[Future[None]] = [pool.submit(simulate_replicas, *job, resume) for job in jobs]
+    try:
+        with progress_bar(n_frames * n_replicas, "simulating", "frame", done=buffer.n_frames) as bar:
+            while not all(future.done() for future in futures):
+                time.sleep(_POLL_SECONDS)
+                bar.update(buffer.n_frames - bar.n)
+                if any(future.done() and future.exception() is not None for future in futures):
+                    break
+            for future in futures:
+                future.result()
+            bar.update(buffer.n_frames - bar.n)
+    finally:
+        if executor is None:
+            pool.shutdown(cancel_futures=True)
+    return buffer
+
+
+def simulate_replicas(name: str, out: Path, stream: str, n_replicas: int, n_frames: int, seed: int, resume: bool) -> None:
+    """Run one simulation, which holds `n_replicas` replicas, up to `n_frames` frames; a job for a worker process."""
+    os.environ.setdefault("OPENMM_CPU_THREADS", "1")
+    from openmm_trajgan.windows.reporter import WindowReporter
+
+    system = get_system(name)
+    checkpoint = out / "checkpoints" / f"{stream}.chk"
+    simulation = system.build(seed, n_replicas)
+    if resume and checkpoint.exists():
+        simulation.loadCheckpoint(str(checkpoint))
+    buffer = WindowBuffer(out)
+    reporter = WindowReporter(
+        buffer,
+        system.report_interval,
+        system.features(),
+        stream=stream if n_replicas == 1 else stream.removesuffix("0000"),
+        n_replicas=n_replicas,
+        append=resume,
+        n_structures=0 if system.topology() is None else 500,
+    )
+    simulation.reporters.append(reporter)
+    last = n_frames * system.report_interval
+    while simulation.currentStep < last:
+        simulation.step(min(_FRAMES_PER_CHECKPOINT * system.report_interval, last - simulation.currentStep))
+        reporter.flush()
+        simulation.saveCheckpoint(str(checkpoint))
+    reporter.close()
+    buffer.close()
+
+
+def collect_stored(topology: Path, trajectories: list[Path], out: Path, kind: str) -> WindowBuffer:
+    """Featurise stored trajectories, one replica each, into a buffer on disk.
+
+    Raises
+    ------
+    InputError
+        If a file is missing or cannot be read, or the topology has no such features.
+    """
+    import MDAnalysis
+    import mdtraj
+
+    from openmm_trajgan.features import Distances, Torsions
+    from openmm_trajgan.windows.from_universe import from_universe
+
+    for path in (topology, *trajectories):
+        if not path.is_file():
+            raise InputError(f"{path}: no such file")
+    try:
+        atoms = mdtraj.load_topology(str(topology))
+        universes = [MDAnalysis.Universe(str(topology), str(path)) for path in trajectories]
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(
+            f"cannot read {topology} with {', '.join(map(str, trajectories))}: {str(error).splitlines()[0]}"
+        ) from error
+    features: Featurizer = Torsions.backbone(atoms) if kind == "torsions" else Distances.alpha_carbons(atoms)
+    buffer = WindowBuffer(out, schema=features.schema)
+    with progress_bar(len(universes), "reading", "trajectory") as bar:
+        for index, universe in enumerate(universes):
+            from_universe(universe, features, buffer, stream=f"replica{index:04d}")
+            bar.update()
+    buffer.close()
+    return buffer

@@ -1,0 +1,125 @@
+"""What `DATA`, `REFERENCE` and `GENERATED` can be on the command line."""
+
+import math
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from openmm_trajgan.buffer import WindowBuffer
+from openmm_trajgan.errors import InputError
+from openmm_trajgan.schema import FeatureSchema, FeatureTrajectories
+from openmm_trajgan.workflows.config import WorkflowConfig
+
+
+class DataConfig(WorkflowConfig):
+    """Options that say what arrays without a schema hold."""
+
+    frame_interval: float | None = Field(None, gt=0, description="time between frames of .npy data, ps")
+    periodic: list[int] = Field([], description="columns of .npy data that are angles in radians, counted from 0")
+
+
+def load_data(path: Path, config: DataConfig) -> FeatureTrajectories | WindowBuffer:
+    """Open time series.
+
+    Parameters
+    ----------
+    path
+        A window buffer, a file of generated trajectories, one ``.npy`` or ``.npz`` file with arrays ``(n_frames, n_features)`` or
+        ``(n_trajectories, n_frames, n_features)``, or a folder of such ``.npy`` files, one independent trajectory each.
+    config
+        Frame interval and angles, for arrays.
+
+    Raises
+    ------
+    InputError
+        Naming the file, what was expected, what was found and what to do.
+    """
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder; give a window buffer, an .npy file or a folder of .npy files")
+    if (path / "buffer.json").exists():
+        return WindowBuffer(path)
+    if path.is_dir():
+        files = sorted(path.glob("*.npy"))
+        if not files:
+            raise InputError(f"{path}: expected a window buffer (buffer.json) or .npy files in the folder, found neither")
+        series, names = [], []
+        for file in files:
+            array = _load_array(file)
+            if array.ndim != 2:
+                raise InputError(f"{file}: expected one trajectory (n_frames, n_features), found shape {array.shape}")
+            series.append(array)
+            names.append(file.stem)
+        return _with_schema(series, names, files, config)
+    if path.suffix == ".npy":
+        array = _load_array(path)
+        if array.ndim not in (2, 3):
+            raise InputError(
+                f"{path}: expected (n_frames, n_features) or (n_trajectories, n_frames, n_features), found shape {array.shape}"
+            )
+        series = list(array) if array.ndim == 3 else [array]
+        return _with_schema(series, [f"{path.stem}-{index}" for index in range(len(series))], [path] * len(series), config)
+    if path.suffix == ".npz" and not _has_schema(path):
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: _checked(archive[name], path) for name in archive.files}
+        series, names = [], []
+        for name, array in arrays.items():
+            parts = list(array) if array.ndim == 3 else [array]
+            series += parts
+            names += [f"{name}-{index}" for index in range(len(parts))]
+        return _with_schema(series, names, [path] * len(series), config)
+    return FeatureTrajectories.load(path)
+
+
+def as_trajectories(data: FeatureTrajectories | WindowBuffer) -> FeatureTrajectories:
+    """Load a buffer; leave trajectories as they are."""
+    return data.trajectories() if isinstance(data, WindowBuffer) else data
+
+
+def _has_schema(path: Path) -> bool:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return "header" in archive.files
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path}: not a complete .npz file ({error})") from error
+
+
+def _load_array(path: Path) -> NDArray[Any]:
+    try:
+        return _checked(np.load(path, allow_pickle=False), path)
+    except (OSError, ValueError, EOFError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path}: not a complete .npy file of numbers ({str(error).splitlines()[0]})") from error
+
+
+def _checked(array: NDArray[Any], path: Path) -> NDArray[Any]:
+    if not np.issubdtype(array.dtype, np.number) or np.iscomplexobj(array):
+        raise InputError(f"{path}: expected real numbers, found {array.dtype}")
+    return array
+
+
+def _with_schema(series: list[NDArray[Any]], names: list[str], files: list[Path], config: DataConfig) -> FeatureTrajectories:
+    if config.frame_interval is None:
+        raise InputError(f"{files[0]}: holds no time between frames; give --frame-interval in ps")
+    n_features = series[0].shape[-1]
+    for array, file in zip(series, files, strict=True):
+        if array.ndim != 2 or array.shape[1] != n_features or not array.size:
+            raise InputError(f"{file}: expected shape (n_frames, {n_features}) like {files[0].name}, found {array.shape}")
+        if not np.isfinite(array).all():
+            frame, column = np.argwhere(~np.isfinite(array))[0]
+            raise InputError(f"{file}: frame {frame}, column {column} is {array[frame, column]}; every value must be finite")
+    outside = [column for column in config.periodic if not 0 <= column < n_features]
+    if outside:
+        raise InputError(f"--periodic {outside[0]}: the data have columns 0 to {n_features - 1}")
+    angles = [column in config.periodic for column in range(n_features)]
+    schema = FeatureSchema(
+        names=tuple(f"feature {column}" for column in range(n_features)),
+        units=tuple("rad" if angle else "" for angle in angles),
+        periods=tuple(2 * math.pi if angle else None for angle in angles),
+        frame_interval=config.frame_interval,
+    )
+    return FeatureTrajectories(series, schema, names)

@@ -1,0 +1,136 @@
+"""The whole promise on a real simulation: simulate, train, generate, backmap, report."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from openmm_trajgan.analysis.audit import Audit, audit
+from openmm_trajgan.analysis.plots import plot_overview
+from openmm_trajgan.backmap.universe import to_universe, write_universe
+from openmm_trajgan.errors import InputError
+from openmm_trajgan.schema import FeatureTrajectories
+from openmm_trajgan.seeding import Seeds
+from openmm_trajgan.storage import replacing
+from openmm_trajgan.systems import NAMES, get_system
+from openmm_trajgan.workflows.collect import collect_system
+from openmm_trajgan.workflows.config import WorkflowConfig, require_new
+from openmm_trajgan.workflows.estimator import TrajGAN
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How long a demonstration simulates, trains and generates."""
+
+    n_replicas: int
+    n_held_out: int
+    n_frames: int
+    minutes: float
+    n_generated: int
+    n_generated_frames: int
+
+
+PROTOCOLS = {
+    "alanine_dipeptide": Protocol(
+        n_replicas=6, n_held_out=1, n_frames=10_000, minutes=2.5, n_generated=4, n_generated_frames=50_000
+    ),
+    "triple_well": Protocol(
+        n_replicas=100, n_held_out=20, n_frames=2500, minutes=0.75, n_generated=20, n_generated_frames=10_000
+    ),
+}
+QUICK = {
+    "alanine_dipeptide": Protocol(n_replicas=3, n_held_out=1, n_frames=1000, minutes=0.2, n_generated=2, n_generated_frames=3000),
+    "triple_well": Protocol(n_replicas=20, n_held_out=5, n_frames=500, minutes=0.15, n_generated=4, n_generated_frames=2000),
+}
+
+
+class DemoConfig(WorkflowConfig):
+    """Simulate a system, learn from it, generate more of it and report how good that is."""
+
+    system: str = Field("alanine_dipeptide", description=f"system: {', '.join(NAMES)}", json_schema_extra={"positional": True})
+    out: Path = Field(description="folder to write everything to")
+    minutes: float | None = Field(
+        None, gt=0, description="how long to train, minutes; none takes the time of the system's protocol"
+    )
+    seed: int = Field(1, ge=0, description="root seed of simulation, training and generation")
+    processes: int | None = Field(None, gt=0, description="simulations at a time; none means one per core")
+    quick: bool = Field(False, description="smoke run: too little data and training to be any good")
+    resume: bool = Field(False, description="continue an interrupted demonstration")
+    force: bool = Field(False, description="replace an existing folder")
+
+
+def run(config: DemoConfig) -> str:
+    """Run all stages, each of which leaves its result in the folder, and return five lines about it."""
+    system = get_system(config.system)
+    protocol = (QUICK if config.quick else PROTOCOLS)[config.system]
+    minutes = config.minutes or protocol.minutes
+    out, seeds = config.out, Seeds(config.seed)
+    require_new(out, force=config.force, resume=config.resume)
+    out.mkdir(exist_ok=True)
+    config.write_beside(out)
+    model, trajectories, checkpoint = out / "model.trajgan", out / "generated.npz", out / "training.checkpoint"
+
+    buffer = collect_system(
+        config.system,
+        out / "md.windows",
+        n_frames=protocol.n_frames,
+        n_replicas=protocol.n_replicas,
+        seed=seeds.integer("simulation"),
+        processes=config.processes,
+        resume=config.resume,
+    )
+    held_out = buffer.trajectories(buffer.streams[-protocol.n_held_out :])
+    train = buffer.trajectories(buffer.streams[: -protocol.n_held_out])
+
+    if model.exists():
+        gan = TrajGAN.load(model)
+    else:
+        gan = TrajGAN().fit(train, minutes=minutes, seed=seeds.integer("training"), checkpoint=checkpoint, resume=config.resume)
+        gan.save(model)
+        checkpoint.unlink(missing_ok=True)
+    if trajectories.exists():
+        generated = FeatureTrajectories.load(trajectories)
+    else:
+        generated = gan.generate(
+            protocol.n_generated_frames, protocol.n_generated, seed=seeds.integer("generation"), progress=True
+        )
+        generated.save(trajectories)
+
+    topology = system.topology()
+    universe = to_universe(generated, topology, None if topology is None else buffer, trajectory=0)
+    write_universe(universe, out / "generated.xtc")
+    result = audit(held_out, generated, train, seed=config.seed)
+    result.to_json(out / "audit.json")
+    result.to_html(out / "report.html")
+    with replacing(out / "overview.png") as file:
+        plot_overview(held_out, generated).savefig(file, format="png", dpi=150)
+    return _five_lines(config, system.title, held_out, train, generated, universe, result)
+
+
+def _five_lines(
+    config: DemoConfig,
+    title: str,
+    held_out: FeatureTrajectories,
+    train: FeatureTrajectories,
+    generated: FeatureTrajectories,
+    universe: Any,
+    result: Audit,
+) -> str:
+    out = config.out
+    interval = held_out.schema.frame_interval
+    if interval is None:
+        raise InputError(f"{out}: the buffer holds no frame interval; run the demonstration anew with --force")
+    n_replicas, n_held_out = len(train) + len(held_out), len(held_out)
+    return "\n".join(
+        [
+            f"Simulated {title}: {n_replicas} replicas, {(train.n_frames + held_out.n_frames) * interval / 1000:.3g} ns in all, "
+            f"of which {n_held_out} never shown to the model ({out / 'md.windows'}).",
+            f"Generated {len(generated)} trajectories of {len(generated.values[0])} frames, {generated.n_frames * interval / 1000:.3g} ns, "
+            f"one frame every {interval:g} ps like the simulation ({out / 'model.trajgan'}, {out / 'generated.npz'}).",
+            f"Structures of the first one: open {out / 'generated.pdb'} with {out / 'generated.xtc'} in MDAnalysis, mdtraj or VMD "
+            f"({universe.trajectory.n_frames} frames, {len(universe.atoms)} atoms).",
+            " ".join(result.summary().split("\n")),
+            f"Read {out / 'report.html'}: every figure of the generated trajectories stands beside the same figure for MD against MD.",
+        ]
+    )

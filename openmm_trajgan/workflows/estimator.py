@@ -1,0 +1,260 @@
+"""Fit and generate: the model as one object."""
+
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+
+from openmm_trajgan.buffer import WindowBuffer
+from openmm_trajgan.errors import InputError
+from openmm_trajgan.generation.sampler import generate_trajectories
+from openmm_trajgan.models.bundle import ModelBundle
+from openmm_trajgan.models.critic import MultiScaleCritic
+from openmm_trajgan.models.encoding import FeatureEncoding
+from openmm_trajgan.models.generator import GeneratorConfig, WindowGenerator, typical_spreads
+from openmm_trajgan.schema import FeatureSchema, FeatureTrajectories
+from openmm_trajgan.seeding import Seeds
+from openmm_trajgan.training.checkpoint import load_checkpoint, save_checkpoint
+from openmm_trajgan.training.trainer import Trainer, TrainingConfig
+from openmm_trajgan.workflows.progress import progress_bar
+
+_CONTEXT_LENGTH = 16
+_WINDOWS_FOR_SCALES = 4096
+
+
+class TrajGAN:
+    """Learns the joint law of whole windows of a time series and generates trajectories of any length.
+
+    Parameters
+    ----------
+    window_length
+        Frames drawn in one shot; a power of two, at least 4. It should cover a good part of the slowest relaxation of interest.
+    context_length
+        How many frames before the newest one the continuation may depend on; fewer where the trajectories are short.
+    training
+        How to train; see `openmm_trajgan.training.trainer.TrainingConfig`.
+    device
+        Where to train and generate, as PyTorch spells it.
+
+    Raises
+    ------
+    InputError
+        If `window_length` is not a power of two of at least 4.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from openmm_trajgan import FeatureSchema, FeatureTrajectories
+    >>> schema = FeatureSchema(names=("x",), units=("nm",), periods=(None,), frame_interval=1.0)
+    >>> walk = np.cumsum(np.random.default_rng(0).normal(size=(500, 1)), axis=0)
+    >>> data = FeatureTrajectories([walk - 0.05 * np.arange(500)[:, None]], schema)
+    >>> gan = TrajGAN(window_length=8).fit(data, steps=4, seed=1, progress=False)
+    >>> gan.generate(n_frames=20, n_trajectories=2, seed=2).n_frames
+    40
+    """
+
+    def __init__(
+        self,
+        window_length: int = 64,
+        *,
+        context_length: int = _CONTEXT_LENGTH,
+        training: TrainingConfig | None = None,
+        device: str = "cpu",
+    ) -> None:
+        if window_length < 4 or window_length & (window_length - 1):
+            raise InputError(
+                f"window_length: expected a power of two of at least 4, found {window_length}; use for example 32, 64 or 128"
+            )
+        try:
+            torch.empty(0, device=device)
+        except (RuntimeError, AssertionError) as error:
+            raise InputError(f"device {device!r} is not available here ({str(error).splitlines()[0]}); use 'cpu'") from error
+        self.window_length = window_length
+        self.context_length = context_length
+        self.training = training or TrainingConfig()
+        self.device = device
+        self._bundle: ModelBundle | None = None
+
+    def fit(
+        self,
+        data: FeatureTrajectories | WindowBuffer,
+        *,
+        minutes: float = 3.0,
+        steps: int | None = None,
+        seed: int | None = None,
+        checkpoint: Path | str | None = None,
+        resume: bool = False,
+        progress: bool = True,
+    ) -> Self:
+        """Train on every trajectory of `data`; keep those you want to judge the model with out of it.
+
+        Parameters
+        ----------
+        data
+            Time series, or the buffer that holds them.
+        minutes
+            How long to train. It is turned into a number of steps by timing a few, so two runs differ by that number:
+            `training_record` tells it, and `steps` repeats it exactly.
+        steps
+            Number of training steps, instead of `minutes`.
+        seed
+            Root seed; None draws one and records it.
+        checkpoint
+            File for the state of the training, written every half minute and when interrupted.
+        resume
+            Continue from `checkpoint`; the result is what the uninterrupted training would have given.
+        progress
+            Whether to show a progress bar.
+
+        Raises
+        ------
+        InputError
+            If no trajectory is as long as a window, or the checkpoint belongs to another training.
+        NonFiniteError
+            If the training diverges.
+        """
+        buffer = data if isinstance(data, WindowBuffer) else WindowBuffer.from_trajectories(data)
+        if minutes <= 0 or (steps is not None and steps < 2):
+            raise InputError(f"expected a positive time or at least 2 steps, found minutes={minutes}, steps={steps}")
+        path = None if checkpoint is None else Path(checkpoint)
+        state, about = None, {}
+        if resume and path is not None and path.exists():
+            state, about = load_checkpoint(path)
+            self._require_same_run(about, buffer, path)
+        root = about["seed"] if state is not None else Seeds(seed).root
+        trainer = self._trainer(buffer, root)
+        about = {"seed": root, "digest": buffer.schema.digest, "window_length": self.window_length, "n_frames": buffer.n_frames}
+        if state is not None:
+            trainer.restore(state)
+        elif steps is not None:
+            trainer.plan_steps(steps)
+        else:
+            trainer.plan_seconds(60 * minutes)
+        start = time.perf_counter()
+        with progress_bar(trainer.n_steps, "training", "step", done=trainer.step, shown=progress) as bar:
+
+            def show(step: int, n_steps: int, figures: dict[str, float]) -> None:
+                bar.set_postfix({name: f"{value:.3f}" for name, value in figures.items()}, refresh=False)
+                bar.update()
+
+            save = None if path is None else lambda: save_checkpoint(path, trainer.state(), about)
+            trainer.run(progress=show, checkpoint=save)
+        record = {
+            **about,
+            "n_likelihood_steps": trainer.n_likelihood_steps,
+            "n_adversarial_steps": trainer.n_adversarial_steps,
+            "seconds": round(time.perf_counter() - start, 1),
+            "replicas": list(buffer.streams),
+            "config": self.training.as_dict(),
+            "history": trainer.history,
+            "versions": {name: version(name) for name in ("openmm-trajgan", "torch", "numpy")},
+        }
+        averaged = trainer.average.module
+        assert isinstance(averaged, WindowGenerator)
+        self._bundle = ModelBundle(averaged.eval(), buffer.schema, record)
+        return self
+
+    def _trainer(self, buffer: WindowBuffer, seed: int) -> Trainer:
+        shortest = self.window_length + 1
+        longest = buffer.longest_segment
+        if longest < shortest:
+            raise InputError(
+                f"window_length={self.window_length} needs trajectories of at least {shortest} frames, but the longest has {longest}; "
+                "use a shorter window or longer trajectories"
+            )
+        context_length = min(self.context_length, longest - shortest)
+        config = GeneratorConfig(self.window_length, context_length)
+        windows = buffer.windows(config.n_frames)
+        seeds = Seeds(seed)
+        sample = torch.from_numpy(windows.sample(_WINDOWS_FOR_SCALES, seeds.numpy("scales")))
+        flat = sample.flatten(0, 1)
+        encoding = FeatureEncoding(buffer.schema, flat.mean(dim=0), flat.std(dim=0))
+        reduced = encoding.reduce(sample)
+        with torch.random.fork_rng(devices=[]):  # layers draw their first weights from the global generator only
+            torch.random.manual_seed(seeds.integer("weights"))
+            generator = WindowGenerator(encoding, config, typical_spreads(encoding, config, reduced)).to(self.device)
+            critic = MultiScaleCritic(encoding, reduced).to(self.device)
+        return Trainer(generator, critic, windows, seed=seed, config=self.training)
+
+    def _require_same_run(self, about: dict[str, Any], buffer: WindowBuffer, path: Path) -> None:
+        found = (buffer.schema.digest, self.window_length, buffer.n_frames)
+        expected = (about["digest"], about["window_length"], about["n_frames"])
+        if found != expected:
+            raise InputError(
+                f"{path}: belongs to a training on other data (features, window length, frames: {expected}, now {found}); "
+                "train anew without resume"
+            )
+
+    @property
+    def bundle(self) -> ModelBundle:
+        """The trained model.
+
+        Raises
+        ------
+        InputError
+            If there is none yet.
+        """
+        if self._bundle is None:
+            raise InputError("this TrajGAN has not been trained; call fit(data) or TrajGAN.load(path) first")
+        return self._bundle
+
+    @property
+    def schema(self) -> FeatureSchema:
+        """What the features are."""
+        return self.bundle.schema
+
+    @property
+    def training_record(self) -> dict[str, Any]:
+        """How the model was trained: seed, steps, seconds, replicas, learning curve, versions."""
+        return self.bundle.training
+
+    def generate(
+        self, n_frames: int, n_trajectories: int = 1, *, seed: int | None = None, progress: bool = False
+    ) -> FeatureTrajectories:
+        """Draw independent trajectories at the frame interval of the training data.
+
+        Parameters
+        ----------
+        n_frames, n_trajectories
+            Frames per trajectory and number of trajectories.
+        seed
+            Root seed; None draws one and records it in the provenance.
+        progress
+            Whether to show a progress bar.
+
+        Returns
+        -------
+        FeatureTrajectories
+            `n_trajectories` series ``(n_frames, n_features)``, physical units.
+        """
+        with progress_bar(n_frames, "generating", "frame", shown=progress) as bar:
+            generated = generate_trajectories(
+                self.bundle.generator,
+                self.schema,
+                n_frames=n_frames,
+                n_trajectories=n_trajectories,
+                seed=seed,
+                progress=lambda done, _: bar.update(done - bar.n) and None,
+            )
+        return generated
+
+    def save(self, path: Path | str) -> None:
+        """Write the trained model to one file that holds no pickle."""
+        self.bundle.save(path)
+
+    @classmethod
+    def load(cls, path: Path | str, device: str = "cpu") -> "TrajGAN":
+        """Read a model written by `save`.
+
+        Raises
+        ------
+        InputError
+            If the file is missing, truncated, of another kind or of a newer format.
+        """
+        bundle = ModelBundle.load(path, device)
+        config = bundle.generator.config
+        gan = cls(config.window_length, context_length=config.context_length, device=device)
+        gan._bundle = bundle
+        return gan

@@ -1,0 +1,44 @@
+"""DATA in, a model out."""
+
+from pathlib import Path
+
+from pydantic import Field
+
+from openmm_trajgan.errors import InputError
+from openmm_trajgan.workflows.config import Argument, require_new
+from openmm_trajgan.workflows.data import DataConfig, load_data
+from openmm_trajgan.workflows.estimator import TrajGAN
+
+
+class TrainConfig(DataConfig):
+    """Train a model on time series."""
+
+    data: Path = Argument("window buffer, .npy/.npz file, or folder of .npy files (one trajectory each)")
+    out: Path = Field(description="model file to write, for example model.trajgan")
+    window_length: int = Field(64, description="frames drawn in one shot, a power of two")
+    minutes: float = Field(3.0, gt=0, description="how long to train, minutes")
+    steps: int | None = Field(None, ge=2, description="training steps, instead of minutes: repeats a run exactly")
+    seed: int | None = Field(None, ge=0, description="root seed; none draws one and records it")
+    device: str = Field("cpu", description="where to train, as PyTorch spells it")
+    resume: bool = Field(False, description="continue an interrupted training from OUT.checkpoint")
+    force: bool = Field(False, description="replace an existing model")
+
+
+def run(config: TrainConfig) -> str:
+    """Train, write the model and return what was done in words."""
+    require_new(config.out, force=config.force)
+    checkpoint = config.out.with_name(config.out.name + ".checkpoint")
+    if checkpoint.exists() and not (config.resume or config.force):
+        raise InputError(f"{checkpoint}: an interrupted training is there; --resume continues it, --force begins anew")
+    gan = TrajGAN(config.window_length, device=config.device)
+    data = load_data(config.data, config)
+    gan.fit(data, minutes=config.minutes, steps=config.steps, seed=config.seed, checkpoint=checkpoint, resume=config.resume)
+    gan.save(config.out)
+    config.write_beside(config.out)
+    checkpoint.unlink(missing_ok=True)
+    record = gan.training_record
+    steps = record["n_likelihood_steps"] + record["n_adversarial_steps"]
+    return (
+        f"{config.out}: trained on {record['n_frames']} frames of {len(record['replicas'])} trajectories "
+        f"in {record['seconds']:.0f} s, {steps} steps, seed {record['seed']} (repeat exactly with --steps {steps})"
+    )
