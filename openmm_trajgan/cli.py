@@ -4,7 +4,7 @@ import inspect
 import sys
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn, Optional
 
 import typer
 from pydantic.fields import FieldInfo
@@ -33,9 +33,11 @@ def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
         info = typer.Option(f"--{name.replace('_', '-')}", help=text, show_default=False)
     else:
         info = typer.Option(help=text, show_default=False)
-    return inspect.Parameter(
-        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[field.annotation | None, info]
-    )
+    return _keyword(name, Annotated[Optional[field.annotation], info], None)  # noqa: UP045 (a value, not an annotation)
+
+
+def _keyword(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
 def _command(module: str, config_name: str) -> Any:
@@ -64,9 +66,7 @@ def _command(module: str, config_name: str) -> Any:
     }
     for name, (kind, default, text) in shared.items():
         option = typer.Option(f"--{name.replace('_', '-')}", help=text, show_default=False)
-        parameters.append(
-            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, option])
-        )
+        parameters.append(_keyword(name, Annotated[kind, option], default))
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     command.__doc__ = inspect.getdoc(config_type)
@@ -80,9 +80,8 @@ def _fail(message: str, status: int) -> NoReturn:
 
 def main() -> None:
     """Run the command line."""
-    app = typer.Typer(
-        no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=import_module("openmm_trajgan").__doc__
-    )
+    about = import_module("openmm_trajgan").__doc__
+    app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=about)
     app.callback()(lambda: None)
     asked = next((word for word in sys.argv[1:] if word in COMMANDS), None)
     for name, config_name in COMMANDS.items():

@@ -300,16 +300,14 @@ def _trajectories(source: Any, label: str) -> FeatureTrajectories:
     return data
 
 
-def _data_warnings(
-    yardstick: Yardstick, sets: dict[str, FeatureTrajectories], groups: list[FeatureTrajectories]
-) -> Iterable[str]:
+def _data_warnings(yardstick: Yardstick, sets: dict[str, FeatureTrajectories], groups: list[FeatureTrajectories]) -> Iterable[str]:
     reference = yardstick.reference
     if "train" not in sets:
         yield "No training MD was given, so nothing says how far apart two MD runs are; pass train=."
     elif len(groups) == 1:
         yield "There is only one group of MD, so its spread is unknown and a factor of two stands in; give more replicas."
     if 2 * sets["generated"].n_frames < reference.n_frames:
-        yield "The generated data are less than half as long as the reference, which alone makes divergences larger; generate more."
+        yield "The generated data are less than half as long as the reference, which alone makes divergences larger."
     for number, group in enumerate(groups, 1):
         if not 0.5 <= group.n_frames / reference.n_frames <= 2:
             yield f"MD group {number} has {group.n_frames} frames and the reference {reference.n_frames}; make them about equal."

@@ -86,9 +86,7 @@ def bin_edges(sets: Iterable[FeatureTrajectories], features: str | Sequence[str]
     if bins is not None and bins < 2:
         raise InputError(f"expected at least 2 bins, found {bins}")
     samples = [columns(trajectories, names) for trajectories in sets]
-    return tuple(
-        uniform_edges((sample[:, column] for sample in samples), bins or BINS[len(names)]) for column in range(len(names))
-    )
+    return tuple(uniform_edges((sample[:, column] for sample in samples), bins or BINS[len(names)]) for column in range(len(names)))
 
 
 def histogram(trajectories: FeatureTrajectories, features: str | Sequence[str], edges: Edges) -> FloatArray:

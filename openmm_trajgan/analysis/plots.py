@@ -149,9 +149,7 @@ def autocorrelations(
         _band(axes, times, [one[:, column] for one in md])
         axes.plot(times, reference[:, column], color=REFERENCE, label="held-out MD")
         axes.plot(times, generated[:, column], color=GENERATED, label="generated")
-        axes.set(
-            title=_plain(name), xlabel=f"lag / {unit}", xlim=(0, times[-1] or 1), ylim=(min(-0.15, axes.get_ylim()[0]), 1.02)
-        )
+        axes.set(title=_plain(name), xlabel=f"lag / {unit}", xlim=(0, times[-1] or 1), ylim=(min(-0.15, axes.get_ylim()[0]), 1.02))
     _finish(figure, panels, "autocorrelation")
     return figure
 
@@ -195,9 +193,7 @@ def implied_timescales(
         axes.set(xscale="log", yscale="log", title=f"t{process + 2}", xlabel=f"lag / {unit}")
         found = everything[:, :, process][np.isfinite(everything[:, :, process])]
         found = found if found.size else lags
-        axes.set(
-            xlim=(lags[0] * step / 1.3, lags[n_shown - 1] * step * 1.3), ylim=(found.min() * step / 3, found.max() * step * 3)
-        )
+        axes.set(xlim=(lags[0] * step / 1.3, lags[n_shown - 1] * step * 1.3), ylim=(found.min() * step / 3, found.max() * step * 3))
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=8))
             axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))

@@ -162,6 +162,7 @@ class Yardstick:
     def measure(self, data: FeatureTrajectories) -> Measurement:
         """Compare a data set with the reference."""
         autocorrelations = autocorrelation(data, self.max_lag)
+        autocorrelations[self._horizon(data) + 1 :] = np.nan  # too few pairs of frames so far apart
         timescales = implied_timescales(data, self.timescales.lags, microstates=self.microstates)
         scores = (
             *self._distributions(data),
@@ -172,6 +173,10 @@ class Yardstick:
         slowest = np.nanmax(self.relaxation) if np.isfinite(self.relaxation).any() else self.max_lag
         shown = min(self.max_lag, int(SHOWN_RELAXATIONS * slowest)) + 1
         return Measurement(data, scores, autocorrelations[:shown].copy(), timescales)
+
+    def _horizon(self, data: FeatureTrajectories) -> int:
+        """Longest lag at which autocorrelations are looked at: half of the longest series of the data and of the reference."""
+        return min(self.max_lag, max(max(len(series) for series in data) // 2, 1))
 
     def _distributions(self, data: FeatureTrajectories) -> Iterator[Score]:
         for key, edges in self.edges.items():
@@ -197,7 +202,7 @@ class Yardstick:
 
     def _relaxations(self, data: FeatureTrajectories, relaxation: FloatArray) -> Iterator[Score]:
         constant_there, constant_here = constant_features(self.reference), constant_features(data)
-        longest = max(len(series) for series in data)
+        horizon = self._horizon(data)
         for index, name in enumerate(self.reference.schema.names):
             expected, found = float(self.relaxation[index]), float(relaxation[index])
             value, reason, conclusive = None, "", False
@@ -208,8 +213,8 @@ class Yardstick:
             elif constant_here[index]:
                 reason, conclusive = "constant", True
             elif np.isnan(found):
-                reason = f"does not relax within {min(longest - 1, self.max_lag)} frames, the longest lag looked at"
-                conclusive = longest > 2 * expected
+                reason = f"does not relax within {horizon} frames, the longest lag looked at"
+                conclusive = horizon > 2 * expected
             else:
                 value = found / expected
             meaning = f"Time in which {name} forgets where it was (autocorrelation 1/e), divided by that of held-out MD."

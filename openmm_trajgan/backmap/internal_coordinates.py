@@ -222,9 +222,7 @@ def _checked_reference(reference: ArrayLike, topology: Any) -> NDArray[np.float6
 def _require_no_lines(z_matrix: ZMatrix, structures: NDArray[np.float64]) -> None:
     """Refuse structures in which three atoms that define a torsion stand in a line."""
     placed = np.concatenate(z_matrix.levels)
-    triples = np.concatenate(
-        [z_matrix.references[placed], np.c_[z_matrix.references[z_matrix.placed_by, 1:], z_matrix.placed_by]]
-    )
+    triples = np.concatenate([z_matrix.references[placed], np.c_[z_matrix.references[z_matrix.placed_by, 1:], z_matrix.placed_by]])
     for i, j, k in np.unique(triples, axis=0):
         before, after = structures[j] - structures[i], structures[k] - structures[j]
         areas = np.linalg.norm(np.cross(before, after, axis=0), axis=0)

@@ -132,9 +132,7 @@ def write_universe(universe: MDAnalysis.Universe, path: Path | str) -> None:
         warnings.filterwarnings("ignore", category=UserWarning, module="MDAnalysis")
         try:
             precision = {"precision": _XTC_DECIMALS} if path.suffix.lower() == ".xtc" else {}
-            writer = MDAnalysis.Writer(
-                str(frames), universe.atoms.n_atoms, dt=universe.trajectory.dt, multiframe=True, **precision
-            )
+            writer = MDAnalysis.Writer(str(frames), universe.atoms.n_atoms, dt=universe.trajectory.dt, multiframe=True, **precision)
         except (TypeError, ValueError) as error:
             raise InputError(f"{path}: MDAnalysis writes no trajectories with this ending; use .xtc") from error
         with writer:

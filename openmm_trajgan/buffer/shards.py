@@ -211,10 +211,10 @@ class ShardStore:
         if not folder.is_dir():
             return []
         found: dict[tuple[int, int], Path] = {}
-        for name in sorted(os.listdir(folder), reverse=True):  # ".rows" before ".npy": the sealed copy wins
-            match = _SHARD_NAME.fullmatch(name)
+        for path in sorted(folder.iterdir(), reverse=True):  # ".rows" before ".npy": the sealed copy wins
+            match = _SHARD_NAME.fullmatch(path.name)
             if match:
-                found[int(match[1]), int(match[2])] = folder / name
+                found[int(match[1]), int(match[2])] = path
         shards = []
         for (segment, first), path in sorted(found.items()):
             try:

@@ -46,9 +46,7 @@ class Contacts(BlockFeaturizer):
     array([0.5], dtype=float32)
     """
 
-    def __init__(
-        self, pairs: ArrayLike, cutoff: float = 0.45, steepness: float = 6.0, names: Sequence[str] | None = None
-    ) -> None:
+    def __init__(self, pairs: ArrayLike, cutoff: float = 0.45, steepness: float = 6.0, names: Sequence[str] | None = None) -> None:
         self._distances = Distances(pairs)
         self._cutoff, self._steepness = _positive("cutoff", cutoff, "nm"), _positive("steepness", steepness, "no unit")
         atoms = self._distances.schema.atoms

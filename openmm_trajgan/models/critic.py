@@ -76,4 +76,5 @@ class MultiScaleCritic(nn.Module):
 
     def score(self, scale: int, patches: Float[Tensor, "rows inputs"]) -> Float[Tensor, " rows"]:
         """Scores of patches of one scale: the higher, the more real."""
-        return self.networks[scale](patches)[:, 0]
+        scores: Tensor = self.networks[scale](patches)[:, 0]
+        return scores

@@ -81,7 +81,9 @@ class WindowGenerator(nn.Module):
         self.end = ConditionalMixture(periodic, n_embedded + len(self.lags) * (n_features + 1), spreads[1], **sizes)
         n_inputs = n_embedded + 2 * config.neighbours * (n_features + 1)
         self.midpoints = nn.ModuleList(ConditionalMixture(periodic, n_inputs, spread, **sizes) for spread in spreads[2:])
-        nn.init.normal_(self.start.layers[-1].bias, std=1.0)  # components must begin apart to share the work
+        last = self.start.layers[-1]
+        assert isinstance(last, nn.Linear)
+        nn.init.normal_(last.bias, std=1.0)  # components must begin apart to share the work
 
     def _start_inputs(self, n: int, like: Tensor) -> tuple[Tensor, Tensor]:
         return like.new_ones(n, 1), like.new_zeros(n, self.encoding.n_features)
@@ -94,16 +96,14 @@ class WindowGenerator(nn.Module):
         parts = [embed_angles(newest, self.encoding.periodic)]
         for lag in self.lags:
             present = float(lag <= known)
-            difference = (
-                wrap_angles(window[:, self.config.context_length - lag] - newest, self.encoding.periodic) / self.end.spread
-            )
+            difference = wrap_angles(window[:, self.config.context_length - lag] - newest, self.encoding.periodic) / self.end.spread
             parts += [present * difference, present * torch.ones_like(newest[:, :1])]
         return torch.cat(parts, dim=-1), newest
 
     def _midpoint_inputs(
         self, window: Float[Tensor, "batch frames features"], level: int, known: int, chosen: Tensor | None = None
     ) -> tuple[Tensor, Float[Tensor, "rows inputs"], Float[Tensor, "rows features"]]:
-        """Indices of the midpoints of a level, and for each what its network reads and the middle it starts from."""
+        """Return the times of the midpoints of a level, what their network reads, and the middles they start from."""
         stride, periodic, config = self.strides[level], self.encoding.periodic, self.config
         first, last = config.context_length - known, config.n_frames - 1
         times = torch.arange(config.context_length + stride, last, 2 * stride, device=window.device)

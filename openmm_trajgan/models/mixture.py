@@ -107,7 +107,8 @@ class ConditionalMixture(nn.Module):
         else:
             white = offsets * torch.exp(-log_diagonal)
         log_density = -0.5 * white.square().sum(-1) - log_diagonal.sum(-1)
-        return -(log_weights + log_density).logsumexp(dim=1).mean()
+        log_likelihood: Tensor = (log_weights + log_density).logsumexp(dim=1).mean()
+        return -log_likelihood
 
     def sample(
         self,
@@ -125,18 +126,16 @@ class ConditionalMixture(nn.Module):
         log_weights, means, log_diagonal, off_diagonal = self._parameters_of(inputs)
         uniform = torch.rand(log_weights.shape, generator=generator, device=inputs.device).clamp(1e-7, 1 - 1e-7)
         scores = log_weights - torch.log(-torch.log(uniform))
-        chosen = scores.argmax(dim=1)
-        noise = torch.randn(base.shape, generator=generator, device=inputs.device)
+        choice = nn.functional.one_hot(scores.argmax(dim=1), self.n_components).to(scores.dtype)
         if differentiable:
             relaxed = (scores / _RELAXATION_TEMPERATURE).softmax(dim=1)
-            choice = nn.functional.one_hot(chosen, self.n_components) - relaxed.detach() + relaxed
-            pick = lambda values: (choice[..., None] * values).sum(dim=1)  # noqa: E731
-        else:
-            rows = torch.arange(len(inputs), device=inputs.device)
-            pick = lambda values: values[rows, chosen]  # noqa: E731
+            choice = choice - relaxed.detach() + relaxed
+        noise = torch.randn(base.shape, generator=generator, device=inputs.device)
+        mean, log_diagonal, off_diagonal = (
+            (choice[..., None] * values).sum(dim=1) for values in (means, log_diagonal, off_diagonal)
+        )
         if self.full:
-            factor = self._cholesky(pick(log_diagonal), pick(off_diagonal))
-            deviation = (factor @ noise[..., None])[..., 0]
+            deviation = (self._cholesky(log_diagonal, off_diagonal) @ noise[..., None])[..., 0]
         else:
-            deviation = pick(log_diagonal).exp() * noise
-        return wrap_angles(base + pick(means) + self.spread * deviation, self.periodic)
+            deviation = log_diagonal.exp() * noise
+        return wrap_angles(base + mean + self.spread * deviation, self.periodic)

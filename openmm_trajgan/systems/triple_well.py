@@ -1,9 +1,9 @@
 """A particle in a two-dimensional potential with three wells on a diagonal, 100 replicas in one context.
 
-The potential was fitted to the Brownian trajectory published with the method's origin, "Fast Generation of Temporal MD Trajectories
-using GANs": V/kT and the product of diffusion constant and frame interval (0.1 of a squared length) are what that trajectory fixes.
-Here the unit of length is 1 nm, kT = 1 kJ/mol and D = kT/(mγ) = 1 nm²/ps by choice, so that a frame is 0.1 ps: lengths, energies and
-times are those of a model, not of a molecule.
+The potential was fitted to the Brownian trajectory published with the method's origin, "Fast Generation of Temporal MD
+Trajectories using GANs": V/kT and the product of diffusion constant and frame interval (0.1 of a squared length) are what that
+trajectory fixes. Here the unit of length is 1 nm, kT = 1 kJ/mol and D = kT/(mγ) = 1 nm²/ps by choice, so that a frame is 0.1 ps:
+lengths, energies and times are those of a model, not of a molecule.
 """
 
 import numpy as np

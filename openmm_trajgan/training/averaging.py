@@ -6,7 +6,10 @@ from torch.optim.swa_utils import AveragedModel
 
 
 def exponential_average(model: nn.Module, decay: float = 0.999) -> AveragedModel:
-    """Return an exponential moving average of `model` that follows quickly at first: after n updates the weight of the past is min(decay, (1+n)/(10+n))."""
+    """Return an exponential moving average of `model` that follows quickly at first.
+
+    After n updates the weight of the past is min(decay, (1+n)/(10+n)).
+    """
 
     def average(mean: Tensor, current: Tensor, n_averaged: Tensor | int) -> Tensor:
         n = float(n_averaged)

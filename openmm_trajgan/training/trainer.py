@@ -8,6 +8,7 @@ compares what it wrote with what followed in the simulation, on every time scale
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -215,7 +216,7 @@ class Trainer:
         distance = torch.zeros((), device=self._device)
         for scale, (real_patch, fake_patch) in enumerate(zip(self.critic.patches(real, positions), fake_patches, strict=True)):
             scale_loss, scale_distance = critic_loss(
-                lambda patches, scale=scale: self.critic.score(scale, patches),
+                partial(self.critic.score, scale),
                 real_patch,
                 fake_patch.detach(),
                 config.penalty_weight,
@@ -228,9 +229,7 @@ class Trainer:
             scores = [self.critic.score(scale, patches) for scale, patches in enumerate(fake_patches)]
             anchor = self._likelihood_of(self._draw(config.likelihood_windows))
             adversarial = torch.stack([generator_loss(score) for score in scores]).sum()
-            _descend(
-                self.generator_optimizer, adversarial + config.anchor_weight * anchor, config.generator_rate * decay, clip=5.0
-            )
+            _descend(self.generator_optimizer, adversarial + config.anchor_weight * anchor, config.generator_rate * decay, clip=5.0)
             self.critic.requires_grad_(True)
         return {"loss": loss.item(), "distance": distance.item()}
 

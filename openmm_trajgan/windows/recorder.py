@@ -178,6 +178,10 @@ class FrameRecorder:
             self._sink.keep_structures(self._streams[0], np.stack(self._structures))
         self._structures = None
 
+    def flush(self) -> None:
+        """Make everything recorded survive a power cut."""
+        self._sink.flush()
+
     def close(self) -> None:
         """Write the structures kept so far and flush the sink."""
         self._write_structures()

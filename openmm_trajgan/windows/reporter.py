@@ -50,8 +50,8 @@ class WindowReporter:
 
     Notes
     -----
-    ``simulation.minimizeEnergy()`` or ``context.setPositions()`` between two calls of ``simulation.step()`` cannot be seen from step
-    numbers: call `new_segment` after them.
+    ``simulation.minimizeEnergy()`` or ``context.setPositions()`` between two calls of ``simulation.step()`` cannot be seen from
+    step numbers: call `new_segment` after them.
 
     Examples
     --------

@@ -16,12 +16,8 @@ class BackmapConfig(DataConfig):
     features: Path = Argument("generated trajectories or a window buffer")
     out: Path = Field(description="trajectory file to write, for example generated.xtc; a .pdb with the same name goes beside it")
     topology: Path = Field(description="PDB file of the molecule, with its bonds")
-    reference: Path | None = Field(
-        None, description="window buffer whose structures give bonds and angles; none takes those of the PDB file"
-    )
-    trajectory: int | None = Field(
-        None, ge=0, description="index of one generated trajectory; none writes all, one after the other"
-    )
+    reference: Path | None = Field(None, description="window buffer whose structures give bonds and angles; default: the PDB file")
+    trajectory: int | None = Field(None, ge=0, description="index of one generated trajectory; default: all, one after the other")
     seed: int = Field(0, ge=0, description="seed of the choice of bonds and angles")
     force: bool = Field(False, description="replace existing files")
 
@@ -38,4 +34,5 @@ def run(config: BackmapConfig) -> str:
     universe = to_universe(features, config.topology, reference, trajectory=config.trajectory, seed=config.seed)
     write_universe(universe, config.out)
     config.write_beside(config.out)
-    return f"{config.out}, {pdb}: {universe.trajectory.n_frames} frames of {len(universe.atoms)} atoms, one every {universe.trajectory.dt:g} ps"
+    frames = universe.trajectory
+    return f"{config.out}, {pdb}: {frames.n_frames} frames of {len(universe.atoms)} atoms, one every {frames.dt:g} ps"

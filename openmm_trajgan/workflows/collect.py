@@ -124,18 +124,11 @@ def collect_system(
     seeds = Seeds(seed)
     buffer = WindowBuffer(out, schema=system.features().schema)
     (out / "checkpoints").mkdir(exist_ok=True)
-    starts = range(0, n_replicas, system.replicas_per_context)
-    jobs = [
-        (
-            name,
-            out,
-            f"replica{start:04d}",
-            min(system.replicas_per_context, n_replicas - start),
-            n_frames,
-            seeds.integer(f"replica {start}"),
-        )
-        for start in starts
-    ]
+    per_context = system.replicas_per_context
+    jobs = []
+    for start in range(0, n_replicas, per_context):
+        n_here = min(per_context, n_replicas - start)
+        jobs.append((name, out, f"replica{start:04d}", n_here, n_frames, seeds.integer(f"replica {start}")))
     pool = executor or ProcessPoolExecutor(
         min(processes or os.cpu_count() or 1, len(jobs)), mp_context=multiprocessing.get_context("spawn")
     )
@@ -207,9 +200,8 @@ def collect_stored(topology: Path, trajectories: list[Path], out: Path, kind: st
         atoms = mdtraj.load_topology(str(topology))
         universes = [MDAnalysis.Universe(str(topology), str(path)) for path in trajectories]
     except (OSError, ValueError, TypeError) as error:
-        raise InputError(
-            f"cannot read {topology} with {', '.join(map(str, trajectories))}: {str(error).splitlines()[0]}"
-        ) from error
+        files = ", ".join(map(str, (topology, *trajectories)))
+        raise InputError(f"cannot read {files}: {str(error).splitlines()[0]}") from error
     features: Featurizer = Torsions.backbone(atoms) if kind == "torsions" else Distances.alpha_carbons(atoms)
     buffer = WindowBuffer(out, schema=features.schema)
     with progress_bar(len(universes), "reading", "trajectory") as bar:

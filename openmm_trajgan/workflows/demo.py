@@ -9,7 +9,6 @@ from pydantic import Field
 from openmm_trajgan.analysis.audit import Audit, audit
 from openmm_trajgan.analysis.plots import plot_overview
 from openmm_trajgan.backmap.universe import to_universe, write_universe
-from openmm_trajgan.errors import InputError
 from openmm_trajgan.schema import FeatureTrajectories
 from openmm_trajgan.seeding import Seeds
 from openmm_trajgan.storage import replacing
@@ -35,9 +34,7 @@ PROTOCOLS = {
     "alanine_dipeptide": Protocol(
         n_replicas=6, n_held_out=1, n_frames=10_000, minutes=2.5, n_generated=4, n_generated_frames=50_000
     ),
-    "triple_well": Protocol(
-        n_replicas=100, n_held_out=20, n_frames=2500, minutes=0.75, n_generated=20, n_generated_frames=10_000
-    ),
+    "triple_well": Protocol(n_replicas=100, n_held_out=20, n_frames=2500, minutes=0.75, n_generated=20, n_generated_frames=10_000),
 }
 QUICK = {
     "alanine_dipeptide": Protocol(n_replicas=3, n_held_out=1, n_frames=1000, minutes=0.2, n_generated=2, n_generated_frames=3000),
@@ -50,9 +47,7 @@ class DemoConfig(WorkflowConfig):
 
     system: str = Field("alanine_dipeptide", description=f"system: {', '.join(NAMES)}", json_schema_extra={"positional": True})
     out: Path = Field(description="folder to write everything to")
-    minutes: float | None = Field(
-        None, gt=0, description="how long to train, minutes; none takes the time of the system's protocol"
-    )
+    minutes: float | None = Field(None, gt=0, description="how long to train, minutes; default: as suits the system")
     seed: int = Field(1, ge=0, description="root seed of simulation, training and generation")
     processes: int | None = Field(None, gt=0, description="simulations at a time; none means one per core")
     quick: bool = Field(False, description="smoke run: too little data and training to be any good")
@@ -92,9 +87,7 @@ def run(config: DemoConfig) -> str:
     if trajectories.exists():
         generated = FeatureTrajectories.load(trajectories)
     else:
-        generated = gan.generate(
-            protocol.n_generated_frames, protocol.n_generated, seed=seeds.integer("generation"), progress=True
-        )
+        generated = gan.generate(protocol.n_generated_frames, protocol.n_generated, seed=seeds.integer("generation"), progress=True)
         generated.save(trajectories)
 
     topology = system.topology()
@@ -118,19 +111,15 @@ def _five_lines(
     result: Audit,
 ) -> str:
     out = config.out
-    interval = held_out.schema.frame_interval
-    if interval is None:
-        raise InputError(f"{out}: the buffer holds no frame interval; run the demonstration anew with --force")
-    n_replicas, n_held_out = len(train) + len(held_out), len(held_out)
-    return "\n".join(
-        [
-            f"Simulated {title}: {n_replicas} replicas, {(train.n_frames + held_out.n_frames) * interval / 1000:.3g} ns in all, "
-            f"of which {n_held_out} never shown to the model ({out / 'md.windows'}).",
-            f"Generated {len(generated)} trajectories of {len(generated.values[0])} frames, {generated.n_frames * interval / 1000:.3g} ns, "
-            f"one frame every {interval:g} ps like the simulation ({out / 'model.trajgan'}, {out / 'generated.npz'}).",
-            f"Structures of the first one: open {out / 'generated.pdb'} with {out / 'generated.xtc'} in MDAnalysis, mdtraj or VMD "
-            f"({universe.trajectory.n_frames} frames, {len(universe.atoms)} atoms).",
-            " ".join(result.summary().split("\n")),
-            f"Read {out / 'report.html'}: every figure of the generated trajectories stands beside the same figure for MD against MD.",
-        ]
+    interval = (held_out.schema.frame_interval or 0.0) / 1000
+    simulated = f"{len(train) + len(held_out)} replicas, {(train.n_frames + held_out.n_frames) * interval:.3g} ns in all"
+    made = f"{len(generated)} trajectories of {len(generated.values[0])} frames, {generated.n_frames * interval:.3g} ns"
+    size = f"{universe.trajectory.n_frames} frames, {len(universe.atoms)} atoms"
+    lines = (
+        f"Simulated {title}: {simulated}, {len(held_out)} of them never shown to the model ({out / 'md.windows'}).",
+        f"Generated {made}, one frame every {1000 * interval:g} ps like the simulation ({out / 'generated.npz'}).",
+        f"Structures of the first one: {out / 'generated.pdb'} with {out / 'generated.xtc'} ({size}), for MDAnalysis, mdtraj, VMD.",
+        " ".join(result.summary().split("\n")),
+        f"Read {out / 'report.html'}: each figure of the generated trajectories stands beside the same figure for MD against MD.",
     )
+    return "\n".join(lines)

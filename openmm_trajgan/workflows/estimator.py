@@ -119,7 +119,8 @@ class TrajGAN:
         if minutes <= 0 or (steps is not None and steps < 2):
             raise InputError(f"expected a positive time or at least 2 steps, found minutes={minutes}, steps={steps}")
         path = None if checkpoint is None else Path(checkpoint)
-        state, about = None, {}
+        state: dict[str, Any] | None = None
+        about: dict[str, Any] = {}
         if resume and path is not None and path.exists():
             state, about = load_checkpoint(path)
             self._require_same_run(about, buffer, path)
@@ -161,7 +162,7 @@ class TrajGAN:
         longest = buffer.longest_segment
         if longest < shortest:
             raise InputError(
-                f"window_length={self.window_length} needs trajectories of at least {shortest} frames, but the longest has {longest}; "
+                f"window_length={self.window_length} needs trajectories of at least {shortest} frames, the longest has {longest}; "
                 "use a shorter window or longer trajectories"
             )
         context_length = min(self.context_length, longest - shortest)
@@ -230,7 +231,7 @@ class TrajGAN:
             `n_trajectories` series ``(n_frames, n_features)``, physical units.
         """
         with progress_bar(n_frames, "generating", "frame", shown=progress) as bar:
-            generated = generate_trajectories(
+            return generate_trajectories(
                 self.bundle.generator,
                 self.schema,
                 n_frames=n_frames,
@@ -238,7 +239,6 @@ class TrajGAN:
                 seed=seed,
                 progress=lambda done, _: bar.update(done - bar.n) and None,
             )
-        return generated
 
     def save(self, path: Path | str) -> None:
         """Write the trained model to one file that holds no pickle."""

@@ -38,7 +38,7 @@ def run(config: GenerateConfig) -> str:
 
 
 def write_trajectories(trajectories: FeatureTrajectories, path: Path) -> None:
-    """Write series of equal length as ``(n_trajectories, n_frames, n_features)`` to ``.npy``, or with the schema to another ending."""
+    """Write ``(n_trajectories, n_frames, n_features)`` to ``.npy``, or series with their schema to another ending."""
     if path.suffix != ".npy":
         trajectories.save(path)
         return

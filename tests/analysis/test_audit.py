@@ -80,6 +80,7 @@ def test_windows_too_short_to_tell_are_not_judged(md, wells):
     assert by_name["displacement JSD, k = 64"].verdict == "not judged"
     assert by_name["displacement JSD, k = 64"].remark == "its series are shorter than 128 frames"
     assert by_name["relaxation time ratio, phi"].verdict == "not judged"
+    assert by_name["relaxation time ratio, phi"].remark == "does not relax within 20 frames, the longest lag looked at"
     assert "“displacement JSD, k = 64” (generated): its series are shorter than 128 frames." in " ".join(result.warnings)
 
 

@@ -85,9 +85,7 @@ def test_angles_at_the_alpha_carbon_are_those_of_md(topology, reference, positio
         arms /= np.linalg.norm(arms, axis=-1, keepdims=True)
         return arms @ arms.transpose(0, 2, 1)
 
-    source = np.linalg.norm(bond_lengths(topology, positions)[:, None] - bond_lengths(topology, reference), axis=-1).argmin(
-        axis=1
-    )
+    source = np.linalg.norm(bond_lengths(topology, positions)[:, None] - bond_lengths(topology, reference), axis=-1).argmin(axis=1)
     np.testing.assert_allclose(at_alpha_carbon(positions), at_alpha_carbon(reference)[source], atol=1e-5)
 
 

@@ -230,9 +230,7 @@ def particle(values):
     return FeatureTrajectories(values, schema)
 
 
-@pytest.mark.filterwarnings(
-    "ignore:Element information is missing:UserWarning", "ignore:Unknown masses:PendingDeprecationWarning"
-)
+@pytest.mark.filterwarnings("ignore:Element information is missing:UserWarning", "ignore:Unknown masses:PendingDeprecationWarning")
 def test_one_particle(tmp_path):
     values = np.random.default_rng(0).normal(size=(50, 2)).astype(np.float32)
     universe = to_universe(particle([values]))
