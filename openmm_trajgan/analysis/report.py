@@ -87,7 +87,8 @@ def _pictures(audit: "Audit") -> Iterator[Picture]:
         yield Picture(
             f"Free-energy surface of {pair[0]} and {pair[1]}",
             "Dark is low free energy, where the system spends its time; white was never visited. Longer data reach further up "
-            "the rim: look at wells and passes between them. The panels should differ no more than two runs of MD do" + (": compare the first with the last." if md else "."),
+            "the rim: look at wells and passes between them. The panels should differ no more than two runs of MD do"
+            + (": compare the first with the last." if md else "."),
             _data_uri(plots.free_energy_surfaces(surfaces, edges, pair, schema)),
         )
 

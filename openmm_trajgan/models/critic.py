@@ -53,11 +53,11 @@ class MultiScaleCritic(nn.Module):
         )
 
     def draw_positions(self, n_windows: int, n_patches: int, first: int, generator: torch.Generator) -> list[Tensor]:
-        """Where to cut patches, ``(n_windows, n_patches)`` per scale; every patch reaches beyond frame `first`."""
+        """Where to cut patches, ``(n_windows, n_patches)`` per scale; every patch reaches frame `first` or later."""
         positions = []
         for stride, length in zip(self.strides, self.patch_lengths, strict=True):
             span = (length - 1) * stride
-            low, high = max(0, first - span + 1), self.n_frames - span
+            low, high = max(0, first - span), self.n_frames - span
             positions.append(torch.randint(low, high, (n_windows, n_patches), generator=generator, device=generator.device))
         return positions
 

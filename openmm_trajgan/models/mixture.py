@@ -130,7 +130,7 @@ class ConditionalMixture(nn.Module):
         if differentiable:
             relaxed = (scores / _RELAXATION_TEMPERATURE).softmax(dim=1)
             choice = choice - relaxed.detach() + relaxed
-        noise = torch.randn(base.shape, generator=generator, device=inputs.device)
+        noise = torch.randn(base.shape, generator=generator, device=base.device, dtype=base.dtype)
         mean, log_diagonal, off_diagonal = (
             (choice[..., None] * values).sum(dim=1) for values in (means, log_diagonal, off_diagonal)
         )

@@ -1,6 +1,8 @@
 """Fit and generate: the model as one object."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
@@ -22,6 +24,17 @@ from openmm_trajgan.workflows.progress import progress_bar
 
 _CONTEXT_LENGTH = 16
 _WINDOWS_FOR_SCALES = 4096
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Run PyTorch on one core: networks this small gain nothing from more, and sums come out the same on every machine size."""
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(n_threads)
 
 
 class TrajGAN:
@@ -77,6 +90,7 @@ class TrajGAN:
         self.device = device
         self._bundle: ModelBundle | None = None
 
+    @_one_thread()
     def fit(
         self,
         data: FeatureTrajectories | WindowBuffer,
@@ -211,6 +225,7 @@ class TrajGAN:
         """How the model was trained: seed, steps, seconds, replicas, learning curve, versions."""
         return self.bundle.training
 
+    @_one_thread()
     def generate(
         self, n_frames: int, n_trajectories: int = 1, *, seed: int | None = None, progress: bool = False
     ) -> FeatureTrajectories:

@@ -31,9 +31,9 @@ def test_timescales_of_a_three_state_chain(line):
 
 
 def test_counts_never_cross_a_seam(line):
-    """Each series stays in its state; only a count across the seam could connect the two."""
+    """Each series stays in its state; only counts across the seams, there and back, could connect the two."""
     rng = np.random.default_rng(1)
-    data = FeatureTrajectories([side + 0.01 * rng.normal(size=(500, 1)) for side in (-1.0, 1.0)], line)
+    data = FeatureTrajectories([side + 0.01 * rng.normal(size=(500, 1)) for side in (-1.0, 1.0, -1.0)], line)
     found = implied_timescales(data, [1], n_states=2)
     assert np.isnan(found.values).all()
     assert (found.reasons == "disconnected").all()

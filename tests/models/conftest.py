@@ -1,0 +1,38 @@
+import math
+
+import pytest
+import torch
+
+from openmm_trajgan.models.encoding import FeatureEncoding
+from openmm_trajgan.models.generator import GeneratorConfig, WindowGenerator, typical_spreads
+from openmm_trajgan.schema import FeatureSchema
+
+
+@pytest.fixture
+def schema():
+    """One feature on the line and one angle in degrees."""
+    return FeatureSchema(names=("x", "angle"), units=("nm", "deg"), periods=(None, 360.0), frame_interval=0.5)
+
+
+@pytest.fixture
+def encoding(schema):
+    return FeatureEncoding(schema, torch.tensor([2.0, 100.0]), torch.tensor([0.5, 30.0]))
+
+
+@pytest.fixture
+def make_generator(encoding):
+    def make(window_length=8, context_length=4, seed=0, **sizes):
+        config = GeneratorConfig(window_length, context_length, **sizes)
+        windows = walk(64, config.n_frames, seed)
+        torch.manual_seed(seed)
+        return WindowGenerator(encoding, config, typical_spreads(encoding, config, windows))
+
+    return make
+
+
+def walk(n_windows, n_frames, seed):
+    """Windows of a random walk in reduced coordinates, the second feature on the circle."""
+    steps = 0.3 * torch.randn(n_windows, n_frames, 2, generator=torch.Generator().manual_seed(seed))
+    windows = steps.cumsum(dim=1)
+    windows[..., 1] = torch.remainder(windows[..., 1] + math.pi, 2 * math.pi) - math.pi
+    return windows

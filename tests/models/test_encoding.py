@@ -1,0 +1,38 @@
+import math
+
+import pytest
+import torch
+
+from openmm_trajgan.models.encoding import FeatureEncoding, embed_angles, wrap_angles
+from openmm_trajgan.schema import FeatureSchema
+
+
+def test_restore_inverts_reduce(encoding):
+    features = torch.tensor([[2.7, 170.0], [1.1, -179.0], [2.0, 0.0], [2.0, 190.0]])
+    restored = encoding.restore(encoding.reduce(features))
+    torch.testing.assert_close(restored, torch.tensor([[2.7, 170.0], [1.1, -179.0], [2.0, 0.0], [2.0, -170.0]]))
+
+
+def test_only_features_on_the_line_are_standardised(encoding):
+    reduced = encoding.reduce(torch.tensor([[2.5, 90.0]]))
+    torch.testing.assert_close(reduced, torch.tensor([[1.0, math.pi / 2]]))
+
+
+def test_nothing_jumps_at_plus_minus_pi(encoding):
+    below = encoding.reduce(torch.tensor([2.0, 179.9999]))
+    above = encoding.reduce(torch.tensor([2.0, -179.9999]))
+    torch.testing.assert_close(embed_angles(below, encoding.periodic), embed_angles(above, encoding.periodic), atol=1e-5, rtol=0)
+    assert wrap_angles(below - above, encoding.periodic)[1].abs() < 1e-5
+
+
+def test_wrapping_leaves_features_on_the_line_alone(encoding):
+    torch.testing.assert_close(
+        wrap_angles(torch.tensor([7.0, 7.0]), encoding.periodic), torch.tensor([7.0, 7.0 - 2 * math.pi])
+    )
+
+
+def test_constant_feature_does_not_divide_by_zero():
+    schema = FeatureSchema(names=("x",), units=("",), periods=(None,))
+    encoding = FeatureEncoding(schema, torch.tensor([3.0]), torch.tensor([0.0]))
+    assert encoding.reduce(torch.tensor([3.0])).item() == 0
+    assert encoding.restore(torch.tensor([0.0])).item() == pytest.approx(3.0)
