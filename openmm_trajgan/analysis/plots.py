@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, FigureBase
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import NDArray
 
@@ -18,8 +18,12 @@ WIDTH = 9.0  # inches
 
 
 def free_energy_surfaces(
-    surfaces: Mapping[str, FloatArray], edges: Edges, features: Sequence[str], schema: FeatureSchema
-) -> Figure:
+    surfaces: Mapping[str, FloatArray],
+    edges: Edges,
+    features: Sequence[str],
+    schema: FeatureSchema,
+    figure: FigureBase | None = None,
+) -> FigureBase:
     """Draw free-energy surfaces of the same pair of features side by side on one colour scale.
 
     Parameters
@@ -32,8 +36,11 @@ def free_energy_surfaces(
         Names of both features.
     schema
         Where they come from; torsions are shown in degrees.
+    figure
+        Where to draw; None makes a figure.
     """
-    figure = Figure(figsize=(WIDTH, 0.34 * WIDTH if len(surfaces) > 2 else 0.45 * WIDTH), layout="constrained")
+    if figure is None:
+        figure = Figure(figsize=(WIDTH, 0.34 * WIDTH if len(surfaces) > 2 else 0.45 * WIDTH), layout="constrained")
     panels = figure.subplots(1, len(surfaces), sharex=True, sharey=True, squeeze=False)[0]
     x_factor, y_factor = (_factor(schema, name) for name in features)
     for axes, (title, surface) in zip(panels, surfaces.items(), strict=True):
@@ -86,7 +93,12 @@ def free_energy_profiles(
     return figure
 
 
-def time_series(series: Mapping[str, NDArray[np.float32]], features: Sequence[str], schema: FeatureSchema) -> Figure:
+def time_series(
+    series: Mapping[str, NDArray[np.float32]],
+    features: Sequence[str],
+    schema: FeatureSchema,
+    figure: FigureBase | None = None,
+) -> FigureBase:
     """Draw a stretch of several data sets above each other on the same scales.
 
     Parameters
@@ -97,8 +109,11 @@ def time_series(series: Mapping[str, NDArray[np.float32]], features: Sequence[st
         Names of the features to show.
     schema
         Names, units and periods of all features.
+    figure
+        Where to draw; None makes a figure.
     """
-    figure = Figure(figsize=(WIDTH, 0.5 + 1.25 * len(series) * len(features)), layout="constrained")
+    if figure is None:
+        figure = Figure(figsize=(WIDTH, 0.5 + 1.25 * len(series) * len(features)), layout="constrained")
     panels = figure.subplots(len(series) * len(features), 1, sharex=True, squeeze=False)[:, 0]
     colours = (REFERENCE, GENERATED)
     unit, step = _time(schema)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from matplotlib.figure import Figure, FigureBase
 
 from openmm_trajgan.analysis import plots
 from openmm_trajgan.analysis.distributions import FloatArray, free_energy_surface
@@ -16,8 +17,6 @@ from openmm_trajgan.analysis.yardstick import NOUNS
 from openmm_trajgan.schema import FeatureTrajectories
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from openmm_trajgan.analysis.audit import Audit
 
 DPI = 130
@@ -143,6 +142,21 @@ def _pictures(audit: "Audit") -> Iterator[Picture]:
     )
 
 
+def overview(audit: "Audit") -> Figure:
+    """Draw one picture: free-energy surface (the first pair) and time series (its last feature) of held-out MD and generated."""
+    reference, generated = audit.yardstick.reference, audit.generated.data
+    schema, sets = reference.schema, {"held-out MD": reference, "generated": generated}
+    pair = audit.yardstick.pairs[0]
+    edges = audit.yardstick.edges[pair]
+    stretch = _stretch(audit)
+    figure = Figure(figsize=(1.4 * plots.WIDTH, 0.36 * plots.WIDTH), layout="constrained")
+    left, right = np.ravel(figure.subfigures(1, 2, width_ratios=(1.15, 1)))
+    surfaces = {title: free_energy_surface(data, pair, edges=edges)[0] for title, data in sets.items()}
+    plots.free_energy_surfaces(surfaces, edges, pair, schema, left)
+    plots.time_series({title: max(data, key=len)[:stretch] for title, data in sets.items()}, pair[-1:], schema, right)
+    return figure
+
+
 def _stretch(audit: "Audit") -> int:
     relaxation = audit.yardstick.relaxation
     slowest = np.nanmax(relaxation) if np.isfinite(relaxation).any() else 0
@@ -150,7 +164,8 @@ def _stretch(audit: "Audit") -> int:
     return min(*longest, max(1000, int(STRETCH_RELAXATIONS * slowest)))
 
 
-def _data_uri(figure: "Figure") -> str:
+def _data_uri(figure: FigureBase) -> str:
     buffer = io.BytesIO()
+    assert isinstance(figure, Figure)
     figure.savefig(buffer, format="png", dpi=DPI)
     return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -1,6 +1,7 @@
 """Frames in memory."""
 
 from bisect import bisect_left
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,32 +10,49 @@ from openmm_trajgan.buffer.base import FrameRows, frame_dtype
 from openmm_trajgan.schema import FeatureSchema
 
 
+@dataclass(frozen=True)
 class MemorySegment:
-    """Consecutive frames held as a list of blocks that becomes one array when first read."""
+    """Consecutive frames as they were when asked for; appending and truncating later leaves them alone."""
 
-    def __init__(self, number: int, n_features: int) -> None:
-        self.number = number
-        self._blocks: list[FrameRows] = []
-        self._n_features = n_features
+    number: int
+    rows: FrameRows
 
     @property
     def n_frames(self) -> int:
         """Number of frames."""
-        return sum(len(block) for block in self._blocks)
-
-    def extend(self, rows: FrameRows) -> None:
-        """Add frames at the end."""
-        self._blocks.append(rows)
+        return len(self.rows)
 
     def read(self, start: int, stop: int) -> FrameRows:
         """Return frames ``start … stop-1``."""
-        if len(self._blocks) != 1:
-            self._blocks = [np.concatenate([np.empty(0, frame_dtype(self._n_features)), *self._blocks])]
-        return self._blocks[0][start:stop]
+        return self.rows[start:stop]
+
+
+class GrowingSegment:
+    """Consecutive frames in an array that doubles when it is full, so that another thread may read while one appends."""
+
+    def __init__(self, number: int, n_features: int) -> None:
+        self.number = number
+        self._rows: FrameRows = np.empty(0, frame_dtype(n_features))
+        self._n_frames = 0
+
+    def frames(self) -> MemorySegment:
+        """Return the frames so far."""
+        return MemorySegment(self.number, self._rows[: self._n_frames])
+
+    def extend(self, rows: FrameRows) -> None:
+        """Add frames at the end."""
+        end = self._n_frames + len(rows)
+        if end > len(self._rows):
+            grown = np.empty(max(end, 2 * len(self._rows)), self._rows.dtype)
+            grown[: self._n_frames] = self._rows[: self._n_frames]
+            self._rows = grown
+        self._rows[self._n_frames : end] = rows
+        self._n_frames = end
 
     def cut(self, n_frames: int) -> None:
-        """Keep the first `n_frames` frames."""
-        self._blocks = [self.read(0, n_frames)]
+        """Keep the first `n_frames` frames; the array is full then, so that growing does not touch what was handed out."""
+        self._rows = self._rows[:n_frames]
+        self._n_frames = n_frames
 
 
 class MemoryStore:
@@ -42,7 +60,7 @@ class MemoryStore:
 
     def __init__(self, schema: FeatureSchema) -> None:
         self.schema = schema
-        self._segments: dict[str, list[MemorySegment]] = {}
+        self._segments: dict[str, list[GrowingSegment]] = {}
         self._structures: dict[str, NDArray[np.float32]] = {}
 
     def set_frame_interval(self, frame_interval: float) -> None:
@@ -54,29 +72,29 @@ class MemoryStore:
 
     def streams(self) -> tuple[str, ...]:
         """See `FrameStore`."""
-        return tuple(sorted(self._segments))
+        return tuple(sorted({*self._segments, *self._structures}))
 
     def segments(self, stream: str) -> list[MemorySegment]:
         """See `FrameStore`."""
-        return self._segments.get(stream, [])
+        return [segment.frames() for segment in self._segments.get(stream, [])]
 
     def append(self, stream: str, segment: int, row: FrameRows) -> None:
         """See `FrameStore`; accepts blocks of any length."""
         segments = self._segments.setdefault(stream, [])
         if not segments or segments[-1].number != segment:
-            segments.append(MemorySegment(segment, self.schema.n_features))
+            segments.append(GrowingSegment(segment, self.schema.n_features))
         segments[-1].extend(row)
 
     def truncate(self, stream: str, step: int) -> int:
         """See `FrameStore`; the frames are gone."""
         dropped = 0
-        segments = self.segments(stream)
+        segments = self._segments.get(stream, [])
         while segments:
-            last = segments[-1]
-            keep = bisect_left(last.read(0, last.n_frames)["step"], step)
-            dropped += last.n_frames - keep
+            rows = segments[-1].frames().rows
+            keep = bisect_left(rows["step"], step)
+            dropped += len(rows) - keep
             if keep:
-                last.cut(keep)
+                segments[-1].cut(keep)
                 break
             segments.pop()
         return dropped

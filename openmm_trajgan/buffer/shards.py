@@ -12,12 +12,12 @@ A row is written to the open shard before `ShardStore.append` returns, so it sur
 to the disk. A full open shard is sealed: written as ``.npy`` under a temporary name, synced, renamed, and only then removed.
 """
 
+import errno
 import json
 import os
 import re
 import shutil
 from bisect import bisect_left, bisect_right
-from collections import OrderedDict
 from dataclasses import dataclass
 from functools import lru_cache
 from io import BytesIO
@@ -46,11 +46,22 @@ class Shard:
     segment: int
     first: int
     n_frames: int
+    inode: int  # a file that took the place of this one, say after a restart, is another shard
 
     @property
     def sealed(self) -> bool:
         """Whether the file is finished (``.npy``) or still grows (``.rows``)."""
         return self.path.suffix == ".npy"
+
+
+@dataclass
+class OpenShard:
+    """The file in which a stream grows."""
+
+    path: Path
+    segment: int
+    n_frames: int
+    file: BinaryIO
 
 
 class ShardReader:
@@ -63,28 +74,39 @@ class ShardReader:
         self._header_size = header.tell()
         self.rows = lru_cache(maxsize=_OPEN_FILES)(self._map)
 
-    def count(self, path: Path) -> int:
-        """Whole frames in a file, from its size."""
-        size = path.stat().st_size - (self._header_size if path.suffix == ".npy" else 0)
-        return max(size, 0) // self.dtype.itemsize
+    def find(self, path: Path, segment: int, first: int) -> Shard:
+        """Return the shard in a file; how many whole frames it has follows from the size."""
+        status = path.stat()
+        n_frames, torn = divmod(status.st_size - (self._header_size if path.suffix == ".npy" else 0), self.dtype.itemsize)
+        if path.suffix == ".npy" and (torn or n_frames < 1):
+            raise InputError(f"{path}: damaged shard ({status.st_size} bytes); restore it or move it out of the buffer")
+        return Shard(path, segment, first, n_frames, status.st_ino)
 
     def _map(self, shard: Shard) -> FrameRows:
-        if shard.n_frames == 0:
-            return np.empty(0, self.dtype)
         try:
-            if shard.sealed:
-                rows = np.load(shard.path, mmap_mode="r", allow_pickle=False)
-                if rows.dtype != self.dtype or len(rows) != shard.n_frames:
-                    raise ValueError(f"expected {shard.n_frames} frames, found {len(rows)} of {rows.dtype}")
-                return np.asarray(rows)
-            return np.asarray(np.memmap(shard.path, self.dtype, "r", shape=(shard.n_frames,)))
+            rows = self._sealed_rows(shard.path) if shard.sealed else self._open_rows(shard)
         except FileNotFoundError:
-            sealed = shard.path.with_suffix(".npy")
-            if shard.sealed or not sealed.exists():
-                raise InputError(f"{shard.path}: the shard vanished while it was being read; open the buffer again") from None
-            return np.asarray(np.load(sealed, mmap_mode="r", allow_pickle=False))[: shard.n_frames]
+            rows = np.empty(0, self.dtype)
         except ValueError as error:
             raise InputError(f"{shard.path}: damaged shard ({error}); restore it or move it out of the buffer") from error
+        if len(rows) != shard.n_frames:
+            raise InputError(
+                f"{shard.path}: expected {shard.n_frames} frames, found {len(rows)}: a restart set them aside since the buffer "
+                "was read; ask the buffer for its windows again"
+            )
+        return rows
+
+    def _open_rows(self, shard: Shard) -> FrameRows:
+        try:
+            return np.asarray(np.memmap(shard.path, self.dtype, "r", shape=(shard.n_frames,)))
+        except FileNotFoundError:  # sealed since
+            return self._sealed_rows(shard.path.with_suffix(".npy"))[: shard.n_frames]
+
+    def _sealed_rows(self, path: Path) -> FrameRows:
+        rows = np.load(path, mmap_mode="r", allow_pickle=False)
+        if rows.dtype != self.dtype:
+            raise ValueError(f"expected {self.dtype}, found {rows.dtype}")
+        return np.asarray(rows)
 
 
 class ShardSegment:
@@ -140,23 +162,30 @@ class ShardStore:
         self.path = path
         self._header = path / "buffer.json"
         if self._header.is_file():
-            self.schema = self._read_schema()
+            self._schema = self._read_schema()
             if schema is not None:
-                self.schema.require_same(schema, f"the buffer {path}", "the given schema")
+                self._schema.require_same(schema, f"the buffer {path}", "the given schema")
         else:
-            self.schema = self._create(schema)
-        self._reader = ShardReader(frame_dtype(self.schema.n_features))
-        self._open: OrderedDict[str, tuple[Shard, BinaryIO]] = OrderedDict()
+            self._schema = self._create(schema)
+        self._reader = ShardReader(frame_dtype(self._schema.n_features))
+        self._open: dict[str, OpenShard] = {}
+
+    @property
+    def schema(self) -> FeatureSchema:
+        """What the features are; the frame interval as soon as any process has recorded it."""
+        if self._schema.frame_interval is None:
+            self._schema = self._read_schema()
+        return self._schema
 
     def _create(self, schema: FeatureSchema | None) -> FeatureSchema:
         if schema is None:
             raise InputError(
                 f"{self.path}: no window buffer there (no buffer.json); give the folder of one, or a schema to make one"
             )
-        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+        # hidden files may be a header that another process writes at the same moment, or that died with it
+        if self.path.exists() and (not self.path.is_dir() or any(entry.name[0] != "." for entry in self.path.iterdir())):
             raise InputError(f"{self.path}: exists and is not a window buffer; choose another path")
         self.path.mkdir(parents=True, exist_ok=True)
-        (self.path / "streams").mkdir(exist_ok=True)
         self._write_schema(schema)
         return schema
 
@@ -182,12 +211,10 @@ class ShardStore:
 
     def set_frame_interval(self, frame_interval: float) -> None:
         """See `FrameStore`."""
-        self.schema = self._read_schema()  # another process may have been first
         schema = self.schema.with_frame_interval(frame_interval)
         self.schema.require_same(schema, f"the buffer {self.path}", "the new stream")
         if self.schema.frame_interval is None:
             self._write_schema(schema)
-            self.schema = schema
 
     def _folder(self, stream: str) -> Path:
         if not _STREAM_NAME.fullmatch(stream):
@@ -196,8 +223,11 @@ class ShardStore:
 
     def streams(self) -> tuple[str, ...]:
         """See `FrameStore`."""
-        with os.scandir(self.path / "streams") as entries:
-            return tuple(sorted(entry.name for entry in entries if entry.is_dir()))
+        folder = self.path / "streams"
+        if not folder.is_dir():
+            return ()
+        with os.scandir(folder) as entries:
+            return tuple(sorted(entry.name for entry in entries if entry.is_dir() and _STREAM_NAME.fullmatch(entry.name)))
 
     def segments(self, stream: str) -> list[ShardSegment]:
         """See `FrameStore`; read from the folder at each call, so that other writers are seen."""
@@ -218,51 +248,52 @@ class ShardStore:
         shards = []
         for (segment, first), path in sorted(found.items()):
             try:
-                shards.append(Shard(path, segment, first, self._reader.count(path)))
+                shards.append(self._reader.find(path, segment, first))
             except FileNotFoundError:  # sealed or superseded by its writer since the listing
                 sealed = path.with_suffix(".npy")
                 if sealed.exists():
-                    shards.append(Shard(sealed, segment, first, self._reader.count(sealed)))
+                    shards.append(self._reader.find(sealed, segment, first))
         return [shard for shard in shards if shard.n_frames]
 
     def append(self, stream: str, segment: int, row: FrameRows) -> None:
         """See `FrameStore`."""
-        entry = self._open.get(stream)
-        if entry is None or entry[0].segment != segment:
-            entry = self._open_shard(stream, segment)
-        shard, file = entry
-        file.write(row.tobytes())
-        shard = Shard(shard.path, segment, shard.first, shard.n_frames + len(row))
-        self._open[stream] = (shard, file)
+        shard = self._open.get(stream)
+        if shard is None or shard.segment != segment:
+            shard = self._open_shard(stream, segment)
+        if shard.file.write(row.tobytes()) != row.nbytes:
+            self._release(stream)  # the torn row is cut off when the shard is opened again
+            raise OSError(errno.ENOSPC, "no space left for another frame", str(shard.path))
+        shard.n_frames += len(row)
         if shard.n_frames >= FRAMES_PER_SHARD:
             self._seal(stream)
 
-    def _open_shard(self, stream: str, segment: int) -> tuple[Shard, BinaryIO]:
+    def _open_shard(self, stream: str, segment: int) -> OpenShard:
         if stream in self._open:
             self._seal(stream)
         folder = self._folder(stream)
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         shards = [shard for shard in self._shards(stream) if shard.segment == segment]
         last = shards[-1] if shards else None
         if last is not None and not last.sealed and last.n_frames < FRAMES_PER_SHARD:
-            shard = last
+            path, n_frames = last.path, last.n_frames
         else:
             first = 0 if last is None else last.first + last.n_frames
-            shard = Shard(folder / f"{segment:06d}-{first:012d}.rows", segment, first, 0)
-        file = shard.path.open("ab", buffering=0)
-        file.truncate(shard.n_frames * self._reader.dtype.itemsize)  # a row torn by a crash was never acknowledged
+            path, n_frames = folder / f"{segment:06d}-{first:012d}.rows", 0
+        file = path.open("ab", buffering=0)
+        file.truncate(n_frames * self._reader.dtype.itemsize)  # a row torn by a crash was never acknowledged
+        sync_folder(folder)
         while len(self._open) >= _OPEN_FILES:
             self._release(next(iter(self._open)))
-        self._open[stream] = (shard, file)
-        return shard, file
+        self._open[stream] = shard = OpenShard(path, segment, n_frames, file)
+        return shard
 
     def _release(self, stream: str) -> None:
-        _, file = self._open.pop(stream)
+        file = self._open.pop(stream).file
         os.fsync(file.fileno())
         file.close()
 
     def _seal(self, stream: str) -> None:
-        shard, _ = self._open[stream]
+        shard = self._open[stream]
         self._release(stream)
         if shard.n_frames:
             with replacing(shard.path.with_suffix(".npy")) as sealed:
@@ -290,33 +321,35 @@ class ShardStore:
         folder.mkdir(exist_ok=True)
         copies = sum(1 for path in folder.iterdir() if path.name.startswith(shard.path.stem))
         target = folder / f"{shard.path.stem}.{copies}{shard.path.suffix}"
-        if not keep:
-            shard.path.replace(target)
-        else:
+        unsealed = shard.path.with_suffix(".rows")
+        if shard.sealed:
+            unsealed.unlink(missing_ok=True)  # there if a crash fell between sealing and removing it
+        if keep:
             shutil.copyfile(shard.path, target)
             with replacing(shard.path.with_suffix(".npy")) as file:
                 np.save(file, np.array(self._reader.rows(shard)[:keep]), allow_pickle=False)
-            if not shard.sealed:
-                shard.path.unlink()
+            unsealed.unlink(missing_ok=True)
+        else:
+            shard.path.replace(target)
         sync_folder(folder)
 
     def keep_structures(self, stream: str, positions: NDArray[np.float32]) -> None:
         """See `FrameStore`."""
         path = self._folder(stream) / "structures.npy"
         if not path.exists():
-            path.parent.mkdir(exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             with replacing(path) as file:
                 np.save(file, positions, allow_pickle=False)
 
     def structures(self, stream: str) -> NDArray[np.float32] | None:
         """See `FrameStore`."""
         path = self._folder(stream) / "structures.npy"
-        return np.load(path, allow_pickle=False) if path.exists() else None
+        return np.load(path, mmap_mode="r", allow_pickle=False) if path.exists() else None
 
     def flush(self) -> None:
         """See `FrameStore`."""
-        for _, file in self._open.values():
-            os.fsync(file.fileno())
+        for shard in self._open.values():
+            os.fsync(shard.file.fileno())
 
     def close(self) -> None:
         """Seal the open shards."""

@@ -158,7 +158,17 @@ class WindowBuffer:
             Number of the segment: the last one of the stream to continue it, the next to begin a new one.
         features
             ``(n_streams, n_features)``, units of the schema.
+
+        Raises
+        ------
+        InputError
+            If the features have another shape, or a stream cannot have that name on disk.
         """
+        if features.shape != (len(streams), *self._dtype["features"].shape):
+            raise InputError(
+                f"features: expected shape {(len(streams), *self._dtype['features'].shape)}, one row per stream, "
+                f"found {features.shape}"
+            )
         rows = np.empty(len(streams), self._dtype)
         rows["step"] = step
         rows["time"] = time
@@ -241,7 +251,7 @@ class WindowBuffer:
         for stream in self._known(streams):
             positions = self._store.structures(stream)
             if positions is not None:
-                return positions
+                return np.array(positions)
         raise InputError("the buffer holds no structures; collect with a reporter, which keeps some, or pass reference positions")
 
     def _known(self, streams: Iterable[str] | None) -> tuple[str, ...]:

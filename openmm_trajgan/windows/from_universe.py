@@ -7,7 +7,7 @@ from MDAnalysis.lib.mdamath import triclinic_vectors
 
 from openmm_trajgan.errors import InputError
 from openmm_trajgan.features.base import Featurizer
-from openmm_trajgan.windows.recorder import FrameRecorder, FrameSink, check_interval
+from openmm_trajgan.windows.recorder import FrameRecorder, FrameSink, positive_integer
 
 if TYPE_CHECKING:
     import MDAnalysis as mda
@@ -27,6 +27,8 @@ def from_universe(
 ) -> None:
     """Store the frames of an MDAnalysis trajectory as a live reporter would have stored them.
 
+    A new segment begins where the times in the file jump.
+
     Parameters
     ----------
     universe
@@ -42,30 +44,41 @@ def from_universe(
     append
         Add to a stream that holds frames already, as a new segment.
     n_structures
-        How many frames at the start are kept with all positions, for backmapping.
+        How many consecutive frames are kept with all positions, for backmapping.
 
     Raises
     ------
     InputError
-        If the trajectory is empty or `step` is not a positive whole number.
+        If the trajectory is empty, its time between frames is not positive, or `step` is not a positive whole number.
     NonFiniteError
         If a position or feature is NaN or infinite.
     StreamExistsError
         If the stream holds frames and `append` is false.
     """
-    step = check_interval(step, "step")
+    step = positive_integer(step, "step")
     trajectory = universe.trajectory
     if not len(trajectory):
-        raise InputError(f"{trajectory.filename}: the trajectory holds no frames")
+        raise InputError(f"{trajectory.filename}: the trajectory holds no frames; give one that does")
+    frame_interval = float(trajectory.dt) * step
+    if not frame_interval > 0:
+        raise InputError(
+            f"{trajectory.filename}: expected a positive time between frames, found {trajectory.dt} ps; "
+            "tell it with MDAnalysis.Universe(topology, trajectory, dt=…)"
+        )
     recorder = FrameRecorder(buffer, features, [stream], step, append=append, n_structures=n_structures)
     end = buffer.last_frame(stream)
     offset = 0 if end is None else end[1] + step
-    recorder.begin(offset, float(trajectory.dt) * step, time=0.0)
+    recorder.begin(offset, frame_interval, time=0.0)
     recorder.new_segment()
+    last_time = None
     for timestep in trajectory[::step]:
+        # Files store times in float32 and some writers restart them, so only a jump of at least half a frame is one.
+        if last_time is not None and abs(timestep.time - last_time - frame_interval) > frame_interval / 2:
+            recorder.new_segment()
+        last_time = timestep.time
         dimensions = timestep.dimensions
         periodic = dimensions is not None and dimensions[:3].all()
         box = triclinic_vectors(dimensions) * _NM_PER_ANGSTROM if periodic else None
         positions = timestep.positions.astype(np.float64) * _NM_PER_ANGSTROM
-        recorder.record(offset + timestep.frame, timestep.frame * float(trajectory.dt), positions, box)
+        recorder.record(offset + timestep.frame, timestep.frame / step * frame_interval, positions, box)
     recorder.close()

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
+from numbers import Real
 from typing import Protocol
 
 import numpy as np
@@ -56,7 +57,8 @@ class FrameRecorder:
     append
         Continue streams that hold frames already.
     n_structures
-        How many frames at the start to keep with all positions, for backmapping; fewer for large systems (64 MiB).
+        How many consecutive frames of the first replica to keep with all positions, for backmapping; fewer for large systems
+        (64 MiB).
 
     Raises
     ------
@@ -70,25 +72,21 @@ class FrameRecorder:
         self, sink: FrameSink, features: Featurizer, streams: Sequence[str], interval: int, *, append: bool, n_structures: int
     ) -> None:
         sink.schema.require_same(features.schema, "the buffer", "the featurizer")
-        for stream in streams:
-            last = sink.last_frame(stream)
-            if last is not None and not append:
-                raise StreamExistsError(
-                    f"stream {stream!r} holds frames up to step {last[1]} already; "
-                    "pass append=True to continue it, or another stream name or buffer"
-                )
         self.interval = interval
         self.last_step: int | None = None
         self._sink = sink
         self._features = features
         self._streams = tuple(streams)
+        self._append = append
         self._frame_interval = 0.0
         self._last_time = 0.0
         self._segment = 0
         self._break = False
         keep = n_structures > 0 and not sink.has_structures(self._streams[0])
         self._structures: list[NDArray[np.float32]] | None = [] if keep else None
+        self._longest: list[NDArray[np.float32]] = []  # stretch of structures that a gap has ended
         self._n_structures = n_structures
+        self._ends()
 
     def begin(self, step: int, frame_interval: float, time: float) -> None:
         """Prepare for frames after `step`, at which the simulation stands at `time` (ps); frames of a lost future are set aside.
@@ -97,10 +95,12 @@ class FrameRecorder:
         ------
         SchemaMismatchError
             If the sink holds frames at another interval (ps).
+        StreamExistsError
+            If another recorder has meanwhile put frames into a stream and `append` is false.
         """
+        ends = self._ends()
         self._sink.set_frame_interval(frame_interval)
         self._frame_interval = frame_interval
-        ends = [self._sink.last_frame(stream) for stream in self._streams]
         if all(end is None for end in ends):
             return
         # Replicas written one after the other can end one frame apart after a crash: go back to what all of them hold.
@@ -113,12 +113,23 @@ class FrameRecorder:
                 "the old ones were set aside",
                 stacklevel=4,
             )
-        ends = [self._sink.last_frame(stream) for stream in self._streams]
+        ends = self._ends()
         self._segment = max((end[0] for end in ends if end is not None), default=0)
         if ends[0] is not None:
             self.last_step = ends[0][1]
             self._last_time = time - (step - self.last_step) / self.interval * frame_interval
         self._break = len(set(ends)) > 1
+
+    def _ends(self) -> list[tuple[int, int] | None]:
+        """Segment and step of the last frame of each stream; refuses streams with frames unless they are to be continued."""
+        ends = [self._sink.last_frame(stream) for stream in self._streams]
+        for stream, end in zip(self._streams, ends, strict=True):
+            if end is not None and not self._append:
+                raise StreamExistsError(
+                    f"stream {stream!r} holds frames up to step {end[1]} already; "
+                    "pass append=True to continue it, or another stream name or buffer"
+                )
+        return ends
 
     def new_segment(self) -> None:
         """Begin a new segment with the next frame."""
@@ -143,15 +154,15 @@ class FrameRecorder:
         NonFiniteError
             If a position or feature is NaN or infinite; nothing is stored then.
         """
-        if not np.isfinite(positions).all():
-            atom = int(np.argwhere(~np.isfinite(positions))[0, 0])
-            raise NonFiniteError(
-                f"step {step} ({time:g} ps), stream {self._streams[0]!r}: Particle position is NaN or infinite (atom {atom}); "
-                "the simulation blew up, nothing of this frame was stored"
-            )
         n_replicas = len(self._streams)
-        frames = positions.reshape(n_replicas, -1, 3) if n_replicas > 1 else positions
-        values = self._features(frames, box).reshape(n_replicas, -1)
+        frames = positions.reshape(n_replicas, -1, 3)
+        if not np.isfinite(frames).all():
+            replica, atom, _ = np.argwhere(~np.isfinite(frames))[0]
+            raise NonFiniteError(
+                f"step {step} ({time:g} ps), stream {self._streams[replica]!r}: Particle position is NaN or infinite "
+                f"(atom {atom}); the simulation blew up, nothing of this frame was stored"
+            )
+        values = self._features(frames if n_replicas > 1 else positions, box).reshape(n_replicas, -1)
         if not np.isfinite(values).all():
             replica, column = np.argwhere(~np.isfinite(values))[0]
             raise NonFiniteError(
@@ -161,22 +172,25 @@ class FrameRecorder:
         if self.last_step is not None:
             on_step = step == self.last_step + self.interval
             on_time = abs(time - self._last_time - self._frame_interval) < _TIME_TOLERANCE * self._frame_interval
-            self._segment += self._break or not (on_step and on_time)
+            if self._break or not (on_step and on_time):
+                self._segment += 1
+                self._end_stretch()
         self._sink.append(self._streams, step=step, time=time, segment=self._segment, features=values)
         self.last_step, self._last_time, self._break = step, time, False
         if self._structures is not None:
-            self._keep(positions)
+            self._structures.append(frames[0].astype(np.float32))
+            if len(self._structures) >= min(self._n_structures, max(1, _STRUCTURE_BYTES // self._structures[0].nbytes)):
+                self._write_structures()
 
-    def _keep(self, positions: NDArray[np.floating]) -> None:
-        assert self._structures is not None
-        self._structures.append(positions.astype(np.float32))
-        if len(self._structures) >= min(self._n_structures, max(1, _STRUCTURE_BYTES // self._structures[0].nbytes)):
-            self._write_structures()
+    def _end_stretch(self) -> None:
+        if self._structures is not None:
+            self._longest, self._structures = max(self._longest, self._structures, key=len), []
 
     def _write_structures(self) -> None:
-        if self._structures:
-            self._sink.keep_structures(self._streams[0], np.stack(self._structures))
-        self._structures = None
+        self._end_stretch()
+        if self._longest:
+            self._sink.keep_structures(self._streams[0], np.stack(self._longest))
+        self._structures, self._longest = None, []
 
     def flush(self) -> None:
         """Make everything recorded survive a power cut."""
@@ -188,14 +202,14 @@ class FrameRecorder:
         self._sink.flush()
 
 
-def check_interval(interval: int, name: str) -> int:
-    """Return `interval` as an int.
+def positive_integer(value: float, name: str) -> int:
+    """Return `value` as an int.
 
     Raises
     ------
     InputError
         If it is not a positive whole number.
     """
-    if isinstance(interval, bool) or int(interval) != interval or interval < 1:
-        raise InputError(f"{name}: expected a positive whole number of steps, found {interval!r}")
-    return int(interval)
+    if isinstance(value, bool) or not isinstance(value, Real) or not value >= 1 or value % 1:
+        raise InputError(f"{name}: expected a positive whole number, found {value!r}")
+    return int(value)

@@ -8,7 +8,7 @@ from openmm import unit
 
 from openmm_trajgan.errors import InputError
 from openmm_trajgan.features.base import Featurizer
-from openmm_trajgan.windows.recorder import FrameRecorder, FrameSink, check_interval
+from openmm_trajgan.windows.recorder import FrameRecorder, FrameSink, positive_integer
 
 _VARIABLE = (openmm.VariableLangevinIntegrator, openmm.VariableVerletIntegrator)
 
@@ -37,16 +37,17 @@ class WindowReporter:
     enforcePeriodicBox
         Passed to OpenMM. Features follow the minimum image convention either way, so the cheaper False is right.
     n_structures
-        How many frames at the start are kept with all positions, for backmapping.
+        How many consecutive frames of the first replica are kept with all positions, for backmapping.
 
     Raises
     ------
     InputError
-        If the interval is not a positive whole number of steps.
+        If the interval is not a positive whole number of steps, or (when the simulation starts) its step size is variable or its
+        particles are not `n_replicas` equal copies.
     SchemaMismatchError
         If the buffer holds other features, or (when the simulation starts) frames at another interval.
     StreamExistsError
-        If the stream holds frames and `append` is false.
+        If the stream holds frames and `append` is false, now or when the simulation starts.
 
     Notes
     -----
@@ -75,7 +76,8 @@ class WindowReporter:
         enforcePeriodicBox: bool = False,
         n_structures: int = 500,
     ) -> None:
-        self._interval = check_interval(reportInterval, "reportInterval")
+        self._interval = positive_integer(reportInterval, "reportInterval")
+        self._n_replicas = positive_integer(n_replicas, "n_replicas")
         streams = [stream] if n_replicas == 1 else [f"{stream}{index:04d}" for index in range(n_replicas)]
         self._recorder = FrameRecorder(buffer, features, streams, self._interval, append=append, n_structures=n_structures)
         self._append = append
@@ -87,11 +89,19 @@ class WindowReporter:
         """Tell OpenMM when the next frame is due and that it needs positions."""
         if self._periodic is None:
             self._begin(simulation)
+            if self._append and simulation.currentStep == (self._recorder.last_step or 0) + self._interval:
+                # The checkpoint was written, but the process died before the frame of the same step was.
+                self.report(simulation, simulation.context.getState(positions=True, enforcePeriodicBox=self._enforce_periodic_box))
         steps = self._interval - simulation.currentStep % self._interval
         return {"steps": steps, "periodic": self._enforce_periodic_box, "include": ["positions"]}
 
     def _begin(self, simulation: Any) -> None:
         """Look at the simulation when it first steps, since a checkpoint may be loaded after this reporter was made."""
+        n_particles = simulation.system.getNumParticles()
+        if n_particles % self._n_replicas:
+            raise InputError(
+                f"n_replicas={self._n_replicas}: expected that many equal copies one after the other, found {n_particles} particles"
+            )
         integrator = simulation.integrator
         if isinstance(integrator, _VARIABLE):
             raise InputError(
@@ -103,9 +113,6 @@ class WindowReporter:
         time = simulation.context.getTime().value_in_unit(unit.picosecond)
         self._recorder.begin(step, frame_interval, time)
         self._periodic = bool(simulation.system.usesPeriodicBoundaryConditions())
-        if self._append and step % self._interval == 0 and self._recorder.last_step == step - self._interval:
-            # The checkpoint was written, but the process died before the frame of the same step was.
-            self.report(simulation, simulation.context.getState(positions=True, enforcePeriodicBox=self._enforce_periodic_box))
 
     def report(self, simulation: Any, state: Any) -> None:
         """Store the frame in `state`.
@@ -119,8 +126,10 @@ class WindowReporter:
             raise InputError(
                 "this WindowReporter is closed; remove it from simulation.reporters or make a new one with append=True"
             )
-        if self._periodic is None:
+        if self._periodic is None:  # called by hand before the first step
             self._begin(simulation)
+            if self._recorder.last_step == state.getStepCount():
+                return  # stored before the restart
         box = state.getPeriodicBoxVectors(asNumpy=True)._value if self._periodic else None
         self._recorder.record(
             state.getStepCount(), state.getTime().value_in_unit(unit.picosecond), state.getPositions(asNumpy=True)._value, box

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import Field
 
 from openmm_trajgan.analysis.audit import Audit, audit
-from openmm_trajgan.analysis.plots import plot_overview
+from openmm_trajgan.analysis.report import overview
 from openmm_trajgan.backmap.universe import to_universe, write_universe
 from openmm_trajgan.schema import FeatureTrajectories
 from openmm_trajgan.seeding import Seeds
@@ -97,7 +97,7 @@ def run(config: DemoConfig) -> str:
     result.to_json(out / "audit.json")
     result.to_html(out / "report.html")
     with replacing(out / "overview.png") as file:
-        plot_overview(held_out, generated).savefig(file, format="png", dpi=150)
+        overview(result).savefig(file, format="png", dpi=150)
     return _five_lines(config, system.title, held_out, train, generated, universe, result)
 
 
@@ -119,7 +119,7 @@ def _five_lines(
         f"Simulated {title}: {simulated}, {len(held_out)} of them never shown to the model ({out / 'md.windows'}).",
         f"Generated {made}, one frame every {1000 * interval:g} ps like the simulation ({out / 'generated.npz'}).",
         f"Structures of the first one: {out / 'generated.pdb'} with {out / 'generated.xtc'} ({size}), for MDAnalysis, mdtraj, VMD.",
-        " ".join(result.summary().split("\n")),
+        " ".join([result.headline(), *result.findings()]),
         f"Read {out / 'report.html'}: each figure of the generated trajectories stands beside the same figure for MD against MD.",
     )
     return "\n".join(lines)

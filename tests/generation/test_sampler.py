@@ -30,9 +30,7 @@ def test_shape_units_and_time(generator, n_frames):
 
 
 def test_deterministic_for_a_seed_and_different_for_another(generator):
-    first, again, other = (
-        generate_trajectories(generator, SCHEMA, n_frames=30, n_trajectories=2, seed=seed) for seed in (1, 1, 2)
-    )
+    first, again, other = (generate_trajectories(generator, SCHEMA, n_frames=30, n_trajectories=2, seed=seed) for seed in (1, 1, 2))
     assert all((a == b).all() for a, b in zip(first, again, strict=True))
     assert all((a != b).any() for a, b in zip(first, other, strict=True))
     assert (first.values[0] != first.values[1]).any(), "trajectories are independent"

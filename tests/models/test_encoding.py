@@ -26,9 +26,7 @@ def test_nothing_jumps_at_plus_minus_pi(encoding):
 
 
 def test_wrapping_leaves_features_on_the_line_alone(encoding):
-    torch.testing.assert_close(
-        wrap_angles(torch.tensor([7.0, 7.0]), encoding.periodic), torch.tensor([7.0, 7.0 - 2 * math.pi])
-    )
+    torch.testing.assert_close(wrap_angles(torch.tensor([7.0, 7.0]), encoding.periodic), torch.tensor([7.0, 7.0 - 2 * math.pi]))
 
 
 def test_constant_feature_does_not_divide_by_zero():

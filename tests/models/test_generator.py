@@ -78,7 +78,9 @@ def test_every_parameter_is_reached(make_generator, context):
     missing = [name for name, p in generator.named_parameters() if p.grad is None or p.grad.abs().sum() == 0]
     assert not missing
     generator.zero_grad()
-    generator.sample(context(generator, 64), 4, torch.Generator().manual_seed(1), differentiable=True)[:, 5:].square().sum().backward()
+    generator.sample(context(generator, 64), 4, torch.Generator().manual_seed(1), differentiable=True)[
+        :, 5:
+    ].square().sum().backward()
     missing = [name for name, p in generator.named_parameters() if p.grad is None or p.grad.abs().sum() == 0]
     assert all(name.startswith("start") for name in missing), "only the law of first frames is not used in a continuation"
 

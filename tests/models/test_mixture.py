@@ -8,9 +8,7 @@ from openmm_trajgan.models.mixture import ConditionalMixture
 
 def mixture(periodic, spread, seed=0, n_components=3, n_inputs=2):
     torch.manual_seed(seed)
-    network = ConditionalMixture(
-        torch.tensor(periodic), n_inputs, torch.tensor(spread), n_components=n_components, hidden=16
-    )
+    network = ConditionalMixture(torch.tensor(periodic), n_inputs, torch.tensor(spread), n_components=n_components, hidden=16)
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.mul_(2.0)
@@ -43,15 +41,15 @@ def test_samples_follow_the_density(differentiable):
     n = 40_000
     base = torch.tensor([0.2, 3.0], dtype=torch.float64)
     inputs = torch.full((n, 2), 0.7, dtype=torch.float64)
-    samples = network.sample(
-        inputs, base.expand(n, -1), torch.Generator().manual_seed(1), differentiable=differentiable
-    ).detach()
+    samples = network.sample(inputs, base.expand(n, -1), torch.Generator().manual_seed(1), differentiable=differentiable).detach()
     assert (samples[:, 1].abs() <= math.pi + 1e-9).all()
     x_edges = torch.quantile(samples[:, 0], torch.linspace(0, 1, 13, dtype=torch.float64))
     y_edges = torch.linspace(-math.pi, math.pi, 13, dtype=torch.float64)
     counts, _ = torch.histogramdd(samples, bins=[x_edges, y_edges])
     fine = 10
-    xs = torch.cat([torch.linspace(a, b, fine + 1, dtype=torch.float64)[:-1] + (b - a) / (2 * fine) for a, b in x_edges.unfold(0, 2, 1)])
+    xs = torch.cat(
+        [torch.linspace(a, b, fine + 1, dtype=torch.float64)[:-1] + (b - a) / (2 * fine) for a, b in x_edges.unfold(0, 2, 1)]
+    )
     ys = torch.linspace(-math.pi, math.pi, 12 * fine + 1, dtype=torch.float64)[:-1] + math.pi / (12 * fine)
     grid = torch.cartesian_prod(xs, ys)
     inputs = torch.full((len(grid), 2), 0.7, dtype=torch.float64)
@@ -103,9 +101,7 @@ def test_every_direction_can_be_reached_from_every_base():
 @pytest.mark.parametrize("n_features", [1, 3, 20])
 def test_every_parameter_gets_a_gradient_from_likelihood_and_from_samples(n_features):
     torch.manual_seed(0)
-    network = ConditionalMixture(
-        torch.arange(n_features) % 2 == 0, 4, torch.ones(n_features), n_components=2, hidden=8
-    )
+    network = ConditionalMixture(torch.arange(n_features) % 2 == 0, 4, torch.ones(n_features), n_components=2, hidden=8)
     inputs, base = torch.randn(32, 4), torch.randn(32, n_features)
     network.negative_log_likelihood(inputs, base, torch.randn(32, n_features)).backward()
     assert all(parameter.grad is not None and parameter.grad.abs().sum() > 0 for parameter in network.parameters())

@@ -32,7 +32,10 @@ def test_penalty_is_measured_between_real_and_fake_only():
 def test_penalty_reaches_the_weights_of_the_critic():
     """Second derivatives agree with finite differences, as a penalty on gradients needs."""
     torch.manual_seed(0)
-    first, second = torch.randn(4, 3, dtype=torch.float64, requires_grad=True), torch.randn(4, dtype=torch.float64, requires_grad=True)
+    first, second = (
+        torch.randn(4, 3, dtype=torch.float64, requires_grad=True),
+        torch.randn(4, dtype=torch.float64, requires_grad=True),
+    )
     real, fake = torch.randn(2, 6, 3, dtype=torch.float64)
 
     def penalty(a, b):
