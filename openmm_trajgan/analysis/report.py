@@ -4,7 +4,7 @@ import base64
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -150,7 +150,8 @@ def overview(audit: "Audit") -> Figure:
     edges = audit.yardstick.edges[pair]
     stretch = _stretch(audit)
     figure = Figure(figsize=(1.4 * plots.WIDTH, 0.36 * plots.WIDTH), layout="constrained")
-    left, right = np.ravel(figure.subfigures(1, 2, width_ratios=(1.15, 1)))
+    halves: Any = figure.subfigures(1, 2, width_ratios=(1.25, 1))
+    left, right = halves
     surfaces = {title: free_energy_surface(data, pair, edges=edges)[0] for title, data in sets.items()}
     plots.free_energy_surfaces(surfaces, edges, pair, schema, left)
     plots.time_series({title: max(data, key=len)[:stretch] for title, data in sets.items()}, pair[-1:], schema, right)

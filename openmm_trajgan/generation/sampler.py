@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from openmm_trajgan.errors import InputError
+from openmm_trajgan.errors import InputError, NonFiniteError
 from openmm_trajgan.models.generator import WindowGenerator
 from openmm_trajgan.schema import FeatureSchema, FeatureTrajectories
 from openmm_trajgan.seeding import Seeds
@@ -45,6 +45,8 @@ def generate_trajectories(
     ------
     InputError
         If a number is not positive.
+    NonFiniteError
+        If a generated value is NaN or infinite.
     """
     if n_frames < 1 or n_trajectories < 1:
         raise InputError(f"expected at least 1 frame and 1 trajectory, found {n_frames} and {n_trajectories}")
@@ -65,5 +67,12 @@ def generate_trajectories(
         context = window[:, -(config.context_length + 1) :]
         if progress is not None:
             progress(done, n_frames)
+    if not np.isfinite(frames).all():
+        trajectory, frame, column = np.argwhere(~np.isfinite(frames))[0]
+        value = frames[trajectory, frame, column]
+        raise NonFiniteError(
+            f"trajectory {trajectory}, frame {frame}: generated feature {schema.names[column]!r} is {value}; "
+            "the model is not trained well enough, train it longer"
+        )
     provenance = {"seed": str(seeds.root), "window length": str(config.window_length)}
     return FeatureTrajectories(frames, schema, provenance=provenance)

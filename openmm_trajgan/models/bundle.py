@@ -62,8 +62,7 @@ class ModelBundle:
         try:
             schema = FeatureSchema.model_validate_json(metadata["schema"])
             config = GeneratorConfig(**json.loads(metadata["generator"]))
-            empty = torch.zeros(schema.n_features)
-            encoding = FeatureEncoding(schema, empty, empty)
+            encoding = FeatureEncoding(schema, torch.zeros(1, schema.n_features))
             spreads = torch.ones(2 + config.window_length.bit_length() - 1, schema.n_features)
             generator = WindowGenerator(encoding, config, spreads)
             generator.load_state_dict(tensors)

@@ -36,23 +36,29 @@ class FeatureEncoding(nn.Module):
     ----------
     schema
         Which features are periodic.
-    mean, scale
-        Mean and standard deviation of each feature in physical units, ``(n_features,)``; unused for periodic ones. A constant
-        feature has scale 1.
+    frames
+        Real frames in physical units, ``(n_frames, n_features)``, for the mean, standard deviation and range of each feature on
+        the line; a constant feature is not scaled.
     """
 
     mean: Tensor
     scale: Tensor
+    low: Tensor
+    high: Tensor
     periodic: Tensor
 
-    def __init__(self, schema: FeatureSchema, mean: Float[Tensor, " features"], scale: Float[Tensor, " features"]) -> None:
+    def __init__(self, schema: FeatureSchema, frames: Float[Tensor, "frames features"]) -> None:
         super().__init__()
+        mean, scale = frames.mean(dim=0), frames.std(dim=0, correction=0)
         periodic = torch.as_tensor(schema.periodic)
         radians = torch.tensor([(period or 1.0) / (2 * math.pi) for period in schema.periods])
         scale = torch.where(scale > 0, scale, torch.ones_like(scale))
         self.register_buffer("mean", torch.where(periodic, torch.zeros_like(mean), mean))
         self.register_buffer("scale", torch.where(periodic, radians, scale))
         self.register_buffer("periodic", periodic)
+        reduced = self.reduce(frames)
+        self.register_buffer("low", torch.where(periodic, -math.pi, reduced.amin(dim=0)))
+        self.register_buffer("high", torch.where(periodic, math.pi, reduced.amax(dim=0)))
         self.n_features = schema.n_features
         self.n_embedded = schema.n_features + int(periodic.sum())
 
@@ -63,3 +69,7 @@ class FeatureEncoding(nn.Module):
     def restore(self, reduced: Float[Tensor, "*batch features"]) -> Float[Tensor, "*batch features"]:
         """Reduced coordinates to physical units; angles come out in the interval around zero."""
         return wrap_angles(reduced, self.periodic) * self.scale + self.mean
+
+    def embed(self, reduced: Float[Tensor, "*batch features"]) -> Float[Tensor, "*batch embedded"]:
+        """Reduced to embedded coordinates; beyond the range of the real frames, networks see the edge of it."""
+        return embed_angles(torch.clamp(reduced, self.low, self.high), self.periodic)

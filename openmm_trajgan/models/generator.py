@@ -12,10 +12,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from openmm_trajgan.models.encoding import FeatureEncoding, embed_angles, wrap_angles
+from openmm_trajgan.models.encoding import FeatureEncoding, wrap_angles
 from openmm_trajgan.models.mixture import ConditionalMixture
 
 _START_COMPONENTS = 24
+_FARTHEST = 50.0  # spreads; a network must not be asked about more distant neighbours than it was shown
 
 
 @dataclass(frozen=True)
@@ -93,11 +94,11 @@ class WindowGenerator(nn.Module):
     ) -> tuple[Float[Tensor, "batch inputs"], Float[Tensor, "batch features"]]:
         """Newest known frame, embedded, and its differences to earlier ones; `known` frames of the context are real."""
         newest = window[:, self.config.context_length]
-        parts = [embed_angles(newest, self.encoding.periodic)]
+        parts = [self.encoding.embed(newest)]
         for lag in self.lags:
             present = float(lag <= known)
             difference = wrap_angles(window[:, self.config.context_length - lag] - newest, self.encoding.periodic) / self.end.spread
-            parts += [present * difference, present * torch.ones_like(newest[:, :1])]
+            parts += [present * difference.clamp(-_FARTHEST, _FARTHEST), present * torch.ones_like(newest[:, :1])]
         return torch.cat(parts, dim=-1), newest
 
     def _midpoint_inputs(
@@ -113,13 +114,13 @@ class WindowGenerator(nn.Module):
         middle = left + wrap_angles(right - left, periodic) / 2
         network = self.midpoints[level]
         assert isinstance(network, ConditionalMixture)
-        parts = [embed_angles(middle, periodic)]
+        parts = [self.encoding.embed(middle)]
         for neighbour in range(config.neighbours):
             reach = (2 * neighbour + 1) * stride
             for index in (times - reach, times + reach):
                 present = ((index >= first) & (index <= last)).to(window.dtype)[:, None].expand(len(window), -1, 1)
                 difference = wrap_angles(window[:, index.clamp(0, last)] - middle, periodic) / network.spread
-                parts += [present * difference, present]
+                parts += [present * difference.clamp(-_FARTHEST, _FARTHEST), present]
         return times, torch.cat(parts, dim=-1).flatten(0, 1), middle.flatten(0, 1)
 
     def negative_log_likelihood(

@@ -70,11 +70,12 @@ def from_universe(
     offset = 0 if end is None else end[1] + step
     recorder.begin(offset, frame_interval, time=0.0)
     recorder.new_segment()
-    last_time = None
+    last_time = spacing = None  # as the file tells them, whatever `dt` the universe was given
     for timestep in trajectory[::step]:
-        # Files store times in float32 and some writers restart them, so only a jump of at least half a frame is one.
-        if last_time is not None and abs(timestep.time - last_time - frame_interval) > frame_interval / 2:
-            recorder.new_segment()
+        if last_time is not None:
+            spacing = timestep.time - last_time if spacing is None else spacing
+            if abs(timestep.time - last_time - spacing) > abs(spacing) / 2:  # less is rounding, files store float32
+                recorder.new_segment()
         last_time = timestep.time
         dimensions = timestep.dimensions
         periodic = dimensions is not None and dimensions[:3].all()

@@ -65,6 +65,7 @@ class ReplicaExchangeWindows:
     def _begin(self, sampler: Any) -> None:
         interval = sampler.stepsPerIteration
         frame_interval = interval * sampler.simulation.integrator.getStepSize().value_in_unit(unit.picosecond)
+        recorders = []
         for index, conformation in enumerate(sampler.replicaConformation):
             recorder = FrameRecorder(
                 self._buffer,
@@ -76,7 +77,8 @@ class ReplicaExchangeWindows:
             )
             step = conformation.getStepCount() - interval
             recorder.begin(step, frame_interval, conformation.getTime().value_in_unit(unit.picosecond) - frame_interval)
-            self._recorders.append(recorder)
+            recorders.append(recorder)
+        self._recorders = recorders
         self._states = list(sampler.replicaStateIndex)
 
     def close(self) -> None:

@@ -24,8 +24,8 @@ def run(config: AuditConfig) -> str:
     """Write the report and return its summary."""
     require_new(config.out, force=config.force)
     reference = load_data(config.reference, config)
-    generated = load_data(config.generated, config)
-    train = None if config.train is None else load_data(config.train, config)
+    generated = load_data(config.generated, config, reference.schema)
+    train = None if config.train is None else load_data(config.train, config, reference.schema)
     result = audit(reference, generated, train, seed=config.seed)
     config.out.mkdir(exist_ok=True)
     result.to_json(config.out / "audit.json")

@@ -22,7 +22,7 @@ class DataConfig(WorkflowConfig):
     periodic: list[int] = Field([], description="columns of .npy data that are angles in radians, counted from 0")
 
 
-def load_data(path: Path, config: DataConfig) -> FeatureTrajectories | WindowBuffer:
+def load_data(path: Path, config: DataConfig, like: FeatureSchema | None = None) -> FeatureTrajectories | WindowBuffer:
     """Open time series.
 
     Parameters
@@ -32,6 +32,8 @@ def load_data(path: Path, config: DataConfig) -> FeatureTrajectories | WindowBuf
         ``(n_trajectories, n_frames, n_features)``, or a folder of such ``.npy`` files, one independent trajectory each.
     config
         Frame interval and angles, for arrays.
+    like
+        What arrays of as many columns hold, where data with a schema stand beside them.
 
     Raises
     ------
@@ -53,7 +55,7 @@ def load_data(path: Path, config: DataConfig) -> FeatureTrajectories | WindowBuf
                 raise InputError(f"{file}: expected one trajectory (n_frames, n_features), found shape {array.shape}")
             series.append(array)
             names.append(file.stem)
-        return _with_schema(series, names, files, config)
+        return _with_schema(series, names, files, config, like)
     if path.suffix == ".npy":
         array = _load_array(path)
         if array.ndim not in (2, 3):
@@ -61,7 +63,7 @@ def load_data(path: Path, config: DataConfig) -> FeatureTrajectories | WindowBuf
                 f"{path}: expected (n_frames, n_features) or (n_trajectories, n_frames, n_features), found shape {array.shape}"
             )
         series = list(array) if array.ndim == 3 else [array]
-        return _with_schema(series, [f"{path.stem}-{index}" for index in range(len(series))], [path] * len(series), config)
+        return _with_schema(series, [f"{path.stem}-{index}" for index in range(len(series))], [path] * len(series), config, like)
     if path.suffix == ".npz" and not _has_schema(path):
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: _checked(archive[name], path) for name in archive.files}
@@ -70,7 +72,7 @@ def load_data(path: Path, config: DataConfig) -> FeatureTrajectories | WindowBuf
             parts = list(array) if array.ndim == 3 else [array]
             series += parts
             names += [f"{name}-{index}" for index in range(len(parts))]
-        return _with_schema(series, names, [path] * len(series), config)
+        return _with_schema(series, names, [path] * len(series), config, like)
     return FeatureTrajectories.load(path)
 
 
@@ -102,9 +104,9 @@ def _checked(array: NDArray[Any], path: Path) -> NDArray[Any]:
     return array
 
 
-def _with_schema(series: list[NDArray[Any]], names: list[str], files: list[Path], config: DataConfig) -> FeatureTrajectories:
-    if config.frame_interval is None:
-        raise InputError(f"{files[0]}: holds no time between frames; give --frame-interval in ps")
+def _with_schema(
+    series: list[NDArray[Any]], names: list[str], files: list[Path], config: DataConfig, like: FeatureSchema | None
+) -> FeatureTrajectories:
     n_features = series[0].shape[-1]
     for array, file in zip(series, files, strict=True):
         if array.ndim != 2 or array.shape[1] != n_features or not array.size:
@@ -112,6 +114,10 @@ def _with_schema(series: list[NDArray[Any]], names: list[str], files: list[Path]
         if not np.isfinite(array).all():
             frame, column = np.argwhere(~np.isfinite(array))[0]
             raise InputError(f"{file}: frame {frame}, column {column} is {array[frame, column]}; every value must be finite")
+    if like is not None and like.n_features == n_features:
+        return FeatureTrajectories(series, like, names)
+    if config.frame_interval is None:
+        raise InputError(f"{files[0]}: holds no time between frames; give --frame-interval in ps")
     outside = [column for column in config.periodic if not 0 <= column < n_features]
     if outside:
         raise InputError(f"--periodic {outside[0]}: the data have columns 0 to {n_features - 1}")

@@ -184,8 +184,7 @@ class TrajGAN:
         windows = buffer.windows(config.n_frames)
         seeds = Seeds(seed)
         sample = torch.from_numpy(windows.sample(_WINDOWS_FOR_SCALES, seeds.numpy("scales")))
-        flat = sample.flatten(0, 1)
-        encoding = FeatureEncoding(buffer.schema, flat.mean(dim=0), flat.std(dim=0))
+        encoding = FeatureEncoding(buffer.schema, sample.flatten(0, 1))
         reduced = encoding.reduce(sample)
         with torch.random.fork_rng(devices=[]):  # layers draw their first weights from the global generator only
             torch.random.manual_seed(seeds.integer("weights"))

@@ -1,8 +1,10 @@
+import copy
+
 import numpy as np
 import pytest
 import torch
 
-from openmm_trajgan.errors import InputError
+from openmm_trajgan.errors import InputError, NonFiniteError
 from openmm_trajgan.generation.sampler import generate_trajectories
 from openmm_trajgan.models.encoding import FeatureEncoding
 from openmm_trajgan.models.generator import GeneratorConfig, WindowGenerator
@@ -14,7 +16,7 @@ SCHEMA = FeatureSchema(names=("x", "angle"), units=("nm", "deg"), periods=(None,
 @pytest.fixture(scope="module")
 def generator():
     torch.manual_seed(0)
-    encoding = FeatureEncoding(SCHEMA, torch.tensor([5.0, 0.0]), torch.tensor([2.0, 1.0]))
+    encoding = FeatureEncoding(SCHEMA, torch.tensor([[3.0, 0.0], [7.0, 90.0]]))
     config = GeneratorConfig(window_length=8, context_length=3, hidden=16, n_components=2)
     return WindowGenerator(encoding, config, 0.3 * torch.ones(5, 2)).eval()
 
@@ -56,6 +58,19 @@ def test_longer_runs_begin_like_shorter_ones(generator):
     short = generate_trajectories(generator, SCHEMA, n_frames=20, n_trajectories=2, seed=1)
     long = generate_trajectories(generator, SCHEMA, n_frames=50, n_trajectories=2, seed=1)
     assert all((a == b[:20]).all() for a, b in zip(short, long, strict=True))
+
+
+def test_a_model_that_is_not_trained_does_not_run_away(generator):
+    generated = generate_trajectories(generator, SCHEMA, n_frames=1500, n_trajectories=4, seed=1)
+    assert np.isfinite(np.concatenate(generated.values)).all()
+
+
+def test_what_is_not_finite_is_named(generator):
+    broken = copy.deepcopy(generator)
+    with torch.no_grad():
+        broken.end.layers[-1].bias.fill_(float("nan"))
+    with pytest.raises(NonFiniteError, match="trajectory 0, frame 1: generated feature 'x' is nan; .* train it longer"):
+        generate_trajectories(broken, SCHEMA, n_frames=20, n_trajectories=1, seed=1)
 
 
 def test_nothing_to_generate_is_refused(generator):

@@ -16,7 +16,8 @@ def schema():
 
 @pytest.fixture
 def encoding(schema):
-    return FeatureEncoding(schema, torch.tensor([2.0, 100.0]), torch.tensor([0.5, 30.0]))
+    """Mean 2 and standard deviation 0.5 on the line, range 1.5 to 2.5."""
+    return FeatureEncoding(schema, torch.tensor([[1.5, 100.0], [2.5, 30.0]]))
 
 
 @pytest.fixture

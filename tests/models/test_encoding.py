@@ -29,8 +29,13 @@ def test_wrapping_leaves_features_on_the_line_alone(encoding):
     torch.testing.assert_close(wrap_angles(torch.tensor([7.0, 7.0]), encoding.periodic), torch.tensor([7.0, 7.0 - 2 * math.pi]))
 
 
+def test_beyond_the_training_range_networks_see_its_edge(encoding):
+    seen = encoding.embed(encoding.reduce(torch.tensor([[2.2, 0.0], [2.5, 0.0], [9.0, 0.0]])))[:, 0]
+    torch.testing.assert_close(seen, torch.tensor([0.4, 1.0, 1.0]))
+
+
 def test_constant_feature_does_not_divide_by_zero():
     schema = FeatureSchema(names=("x",), units=("",), periods=(None,))
-    encoding = FeatureEncoding(schema, torch.tensor([3.0]), torch.tensor([0.0]))
+    encoding = FeatureEncoding(schema, torch.full((5, 1), 3.0))
     assert encoding.reduce(torch.tensor([3.0])).item() == 0
     assert encoding.restore(torch.tensor([0.0])).item() == pytest.approx(3.0)

@@ -93,6 +93,7 @@ def test_likelihood_training_finds_the_law_of_an_autoregressive_process(make_gen
     correlation below 0.016; training error is allowed as much again.
     """
     generator = make_generator(window_length=8, context_length=2, hidden=32, n_components=2)
+    generator.encoding.low[0], generator.encoding.high[0] = -4.0, 4.0
     rng = torch.Generator().manual_seed(1)
 
     def process(n, length):

@@ -30,8 +30,7 @@ def make_trainer(windows, seed=1, n_steps=12):
     source, schema = windows
     config = GeneratorConfig(window_length=8, context_length=4, hidden=16, n_components=2)
     sample = torch.from_numpy(source.sample(64, np.random.default_rng(0)))
-    flat = sample.flatten(0, 1)
-    encoding = FeatureEncoding(schema, flat.mean(0), flat.std(0))
+    encoding = FeatureEncoding(schema, sample.flatten(0, 1))
     reduced = encoding.reduce(sample)
     torch.manual_seed(7)
     generator = WindowGenerator(encoding, config, typical_spreads(encoding, config, reduced))

@@ -1,0 +1,469 @@
+"""The buffer against a naive one: a dictionary of streams, each a list of segments, each a list of frames."""
+
+import json
+import math
+import resource
+import tempfile
+import tracemalloc
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from openmm_trajgan.buffer import WindowBuffer, Windows, shards
+from openmm_trajgan.buffer.base import frame_dtype
+from openmm_trajgan.errors import InputError, SchemaMismatchError
+from openmm_trajgan.schema import FeatureSchema, FeatureTrajectories
+
+SCHEMA = FeatureSchema(names=("phi", "x"), units=("rad", "nm"), periods=(2 * math.pi, None), frame_interval=0.5)
+DTYPE = frame_dtype(2)
+STREAMS = ("a", "b.1", "c-2")
+
+
+def die(buffer):
+    """Do to a buffer on disk what ``kill -9`` does: the files stay as they are, the handles are gone."""
+    for shard in buffer._store._open.values():
+        shard.file.close()
+
+
+def fill(buffer, stream, steps, segment=0):
+    for step in steps:
+        buffer.append([stream], step=step, time=0.5 * step, segment=segment, features=np.array([[step, -step]]))
+
+
+@pytest.fixture
+def small_shards(monkeypatch):
+    monkeypatch.setattr(shards, "FRAMES_PER_SHARD", 5)
+
+
+@pytest.fixture(params=["memory", "disk"])
+def buffer(request, tmp_path, small_shards):
+    with WindowBuffer(None if request.param == "memory" else tmp_path / "buffer", SCHEMA) as buffer:
+        yield buffer
+
+
+class MemoryMachine(RuleBasedStateMachine):
+    """Any sequence of what a reporter does to a buffer, in memory."""
+
+    def __init__(self):
+        super().__init__()
+        self.naive = {}  # stream -> [(segment number, [(step, value)])]
+        self.count = 0
+        self.buffer = WindowBuffer(schema=SCHEMA)
+
+    def _end(self, stream):
+        segments = self.naive.get(stream)
+        return (segments[-1][0], segments[-1][1][-1][0]) if segments else (0, 0)
+
+    @rule(
+        streams=st.lists(st.sampled_from(STREAMS), min_size=1, max_size=3, unique=True),
+        n_frames=st.integers(1, 12),
+        new_segment=st.booleans(),
+        rewind=st.integers(0, 100),
+    )
+    def append(self, streams, n_frames, new_segment, rewind):
+        ends = [self._end(stream) for stream in streams]
+        segment = max(number for number, _ in ends) + new_segment
+        step = rewind if new_segment else max(step for _, step in ends)
+        for _ in range(n_frames):
+            step += 10
+            features = np.arange(self.count, self.count + 2 * len(streams)).reshape(-1, 2)
+            self.count += features.size
+            self.buffer.append(streams, step=step, time=0.05 * step, segment=segment, features=features)
+            for stream, values in zip(streams, features.tolist(), strict=True):
+                segments = self.naive.setdefault(stream, [])
+                if not segments or segments[-1][0] != segment:
+                    segments.append((segment, []))
+                segments[-1][1].append((step, values))
+
+    @rule(stream=st.sampled_from((*STREAMS, "unknown")), step=st.integers(0, 200))
+    def truncate(self, stream, step):
+        segments = self.naive.get(stream, [])
+        dropped = 0
+        while segments and segments[-1][1][-1][0] >= step:
+            segments[-1][1].pop()
+            dropped += 1
+            if not segments[-1][1]:
+                segments.pop()
+        assert self.buffer.truncate(stream, step) == dropped
+
+    @rule()
+    def flush(self):
+        self.buffer.flush()
+
+    @rule()
+    def close(self):
+        self.buffer.close()
+
+    @rule(length=st.integers(1, 14), streams=st.none() | st.lists(st.sampled_from(STREAMS), min_size=1, unique=True))
+    def sample(self, length, streams):
+        if streams is not None and set(streams) - set(self.naive):
+            with pytest.raises(InputError, match="no stream named"):
+                self.buffer.windows(length, streams)
+            return
+        runs = [[value for _, value in frames] for stream in streams or self.naive for _, frames in self.naive[stream]]
+        expected = {str(run[start : start + length]) for run in runs for start in range(len(run) - length + 1)}
+        if not expected:
+            with pytest.raises(InputError, match=rf"windows of {length} frames do not fit"):
+                self.buffer.windows(length, streams)
+            return
+        windows = self.buffer.windows(length, streams)
+        drawn = windows.sample(30 * len(expected), np.random.default_rng(0))  # one is missed with probability e^-30
+        assert len(windows) == len(expected)
+        assert {str(window) for window in drawn.astype(int).tolist()} == expected
+
+    @invariant()
+    def holds_the_same(self):
+        buffer, naive = self.buffer, self.naive
+        lengths = [len(frames) for segments in naive.values() for _, frames in segments]
+        assert buffer.streams == tuple(sorted(naive))
+        assert buffer.n_frames == sum(lengths)
+        assert buffer.longest_segment == max(lengths, default=0)
+        for stream in ("unknown", *naive):
+            segments = naive.get(stream)
+            assert buffer.last_frame(stream) == (self._end(stream) if segments else None)
+            assert buffer.steps(stream).tolist() == [step for _, frames in segments or () for step, _ in frames]
+        if lengths:
+            stored = buffer.trajectories()
+            expected = [(stream, [v for _, v in frames]) for stream in sorted(naive) for _, frames in naive[stream]]
+            assert list(zip(stored.replicas, [series.tolist() for series in stored], strict=True)) == expected
+
+
+class DiskMachine(MemoryMachine):
+    """The same on disk, with shards that roll over, more streams than open files, reopening and crashes."""
+
+    def __init__(self):
+        super().__init__()
+        self.patches = [mock.patch.object(shards, "FRAMES_PER_SHARD", 5), mock.patch.object(shards, "_OPEN_FILES", 2)]
+        for patch in self.patches:
+            patch.start()
+        self.folder = tempfile.TemporaryDirectory()
+        self.path = Path(self.folder.name) / "buffer"
+        self.buffer = WindowBuffer(self.path, SCHEMA)
+        self.opened = [self.buffer]
+
+    def _open(self):
+        self.buffer = WindowBuffer(self.path)
+        self.opened.append(self.buffer)
+
+    @rule()
+    def reopen(self):
+        self.buffer.close()
+        self._open()
+
+    @rule(torn=st.binary(max_size=DTYPE.itemsize - 1), data=st.data())
+    def crash(self, torn, data):
+        """The old object is never closed; the last row may be torn."""
+        growing = sorted(self.path.glob("streams/*/*.rows"))
+        if growing:
+            path = data.draw(st.sampled_from(growing))
+            rows = path.read_bytes()
+            path.write_bytes(rows[: len(rows) // DTYPE.itemsize * DTYPE.itemsize] + torn)
+        self._open()
+
+    @precondition(lambda self: any(self.path.glob("streams/*/*.npy")))
+    @rule(data=st.data())
+    def crash_while_sealing(self, data):
+        """The sealed copy is there, the open shard not yet removed, or a temporary file is left."""
+        sealed = data.draw(st.sampled_from(sorted(self.path.glob("streams/*/*.npy"))))
+        sealed.with_suffix(".rows").write_bytes(np.load(sealed).tobytes())
+        sealed.with_name(f".{sealed.name}.1.tmp").write_bytes(b"half")
+        self._open()
+
+    def teardown(self):
+        for buffer in self.opened:
+            die(buffer)
+        for patch in self.patches:
+            patch.stop()
+        self.folder.cleanup()
+
+
+MemoryMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=25, deadline=None, derandomize=True)
+DiskMachine.TestCase.settings = settings(max_examples=25, stateful_step_count=20, deadline=None, derandomize=True)
+TestMemoryEqualsNaive = MemoryMachine.TestCase
+TestDiskEqualsNaive = DiskMachine.TestCase
+
+
+@pytest.mark.statistical
+def test_every_window_is_equally_likely(buffer):
+    """Law: uniform over 36 windows of 4 streams with 1, 2, 6 and 27 of them. n = 36 · 400 draws; χ² has 35 degrees of freedom,
+    mean 35 and standard deviation √70 ≈ 8.4; judged at 4 of them."""
+    length, start = 4, 0
+    for stream, n_windows in zip("wxyz", (1, 2, 6, 27), strict=True):
+        fill(buffer, stream, range(start, start + n_windows + length - 1))
+        start += 100
+    draws = buffer.windows(length).sample(36 * 400, np.random.default_rng(1))[:, 0, 0]
+    counts = np.unique(draws, return_counts=True)[1]
+    assert len(counts) == 36
+    assert ((counts - 400) ** 2 / 400).sum() < 35 + 4 * math.sqrt(70)
+
+
+def test_drawing_is_decided_by_the_generator(buffer):
+    fill(buffer, "a", range(50))
+    windows = buffer.windows(3)
+    first, again, other = (windows.sample(20, np.random.default_rng(seed)) for seed in (1, 1, 2))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+    assert first.dtype == np.float32
+
+
+def test_windows_are_a_snapshot_that_growth_leaves_alone(buffer):
+    fill(buffer, "a", range(4))
+    windows = buffer.windows(4)
+    fill(buffer, "a", range(4, 13))
+    assert len(windows) == 1
+    assert windows.sample(1, np.random.default_rng(0))[0, :, 0].tolist() == [0, 1, 2, 3]
+
+
+def test_windows_in_memory_survive_a_restart_that_simulates_their_frames_again():
+    buffer = WindowBuffer(schema=SCHEMA)
+    fill(buffer, "a", range(4))
+    windows = buffer.windows(4)
+    buffer.truncate("a", 2)
+    fill(buffer, "a", (20, 30, 40))
+    assert windows.sample(1, np.random.default_rng(0))[0, :, 0].tolist() == [0, 1, 2, 3]
+    assert buffer.steps("a").tolist() == [0, 1, 20, 30, 40]
+
+
+@pytest.mark.parametrize("keep", [2, 5])
+def test_windows_on_disk_say_that_their_frames_were_set_aside(tmp_path, small_shards, keep):
+    with WindowBuffer(tmp_path / "buffer", SCHEMA) as buffer:
+        fill(buffer, "a", range(10))
+        windows = buffer.windows(10)
+        buffer.truncate("a", keep)
+        with pytest.raises(InputError, match="a restart set them aside since the buffer was read; ask .* windows again"):
+            windows.sample(1, np.random.default_rng(0))
+
+
+def test_a_reader_follows_the_writer_through_sealing_and_restart(tmp_path, small_shards):
+    with WindowBuffer(tmp_path / "buffer", SCHEMA) as writer:
+        fill(writer, "a", range(3))
+        reader = WindowBuffer(tmp_path / "buffer")
+        snapshot = reader.windows(3)
+        fill(writer, "a", range(3, 10))  # the shard that the snapshot knows open is sealed now
+        assert snapshot.sample(1, np.random.default_rng(0))[0, :, 0].tolist() == [0, 1, 2]
+        assert reader.trajectories().values[0][:, 0].tolist() == list(range(10))
+        writer.truncate("a", 5)
+        for step in range(5, 10):  # the second shard gets the same name and length
+            writer.append(["a"], step=step, time=step, segment=0, features=np.array([[100 + step, 0]]))
+        assert reader.trajectories().values[0][:, 0].tolist() == [0, 1, 2, 3, 4, 105, 106, 107, 108, 109]
+
+
+def test_superseded_frames_are_kept_on_disk(tmp_path, small_shards):
+    with WindowBuffer(tmp_path / "buffer", SCHEMA) as buffer:
+        fill(buffer, "a", range(12))
+        assert buffer.truncate("a", 7) == 5
+        fill(buffer, "a", range(7, 9))
+        assert buffer.truncate("a", 7) == 2
+    kept = [np.load(path) for path in (tmp_path / "buffer/streams/a/superseded").iterdir()]
+    steps = np.sort(np.concatenate([rows["step"] for rows in kept]))
+    assert steps[steps >= 7].tolist() == [7, 7, 8, 8, 9, 10, 11]
+    assert all((rows["features"][:, 0] == rows["step"]).all() for rows in kept)
+
+
+def test_steps_and_times_are_stored_as_given(tmp_path):
+    with WindowBuffer(tmp_path / "buffer", SCHEMA) as buffer:
+        buffer.append(["a"], step=2**40, time=0.1, segment=0, features=np.zeros((1, 2)))
+        assert buffer.last_frame("a") == (0, 2**40)
+    rows = np.load(tmp_path / "buffer/streams/a/000000-000000000000.npy")
+    assert rows["time"].tolist() == [0.1]
+
+
+def test_a_full_disk_leaves_no_torn_row_behind(tmp_path):
+    with WindowBuffer(tmp_path / "buffer", SCHEMA) as buffer:
+        fill(buffer, "a", range(3))
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (3 * DTYPE.itemsize + 7, hard))
+        try:
+            with pytest.raises(OSError, match="no space left for another frame"):
+                fill(buffer, "a", [3])
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        fill(buffer, "a", [3, 4])
+        assert buffer.trajectories().values[0][:, 0].tolist() == [0, 1, 2, 3, 4]
+
+
+def test_a_large_buffer_is_never_loaded_as_a_whole(tmp_path):
+    """Two shards of 1 GiB, full of holes: asking for lengths, ends and windows allocates less than 4 MiB."""
+    WindowBuffer(tmp_path / "buffer", SCHEMA)
+    folder = tmp_path / "buffer/streams/a"
+    folder.mkdir(parents=True)
+    n_frames = 2**30 // DTYPE.itemsize
+    header = {"descr": np.lib.format.dtype_to_descr(DTYPE), "fortran_order": False, "shape": (n_frames,)}
+    for first in (0, n_frames):
+        with (folder / f"000000-{first:012d}.npy").open("wb") as file:
+            np.lib.format.write_array_header_1_0(file, header)
+            file.seek((n_frames - 1) * DTYPE.itemsize, 1)
+            file.write(np.array((first + n_frames, 0.0, (1.0, 1.0)), DTYPE).tobytes())
+    tracemalloc.start()
+    buffer = WindowBuffer(tmp_path / "buffer")
+    windows = buffer.windows(64)
+    drawn = windows.sample(256, np.random.default_rng(0))
+    assert buffer.last_frame("a") == (0, 2 * n_frames)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(windows) == 2 * n_frames - 63
+    assert drawn.shape == (256, 64, 2)
+    assert peak < 4 * 2**20
+
+
+def test_looking_for_structures_does_not_load_them(tmp_path):
+    with WindowBuffer(tmp_path / "buffer", SCHEMA) as buffer:
+        buffer.keep_structures("a", np.zeros((100, 10_000, 3), np.float32))
+        tracemalloc.start()
+        assert buffer.has_structures("a")
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 2**20
+
+
+def test_structures_are_kept_once_and_handed_out_as_copies(buffer):
+    first = np.arange(12, dtype=np.float32).reshape(2, 2, 3)
+    assert not buffer.has_structures("a")
+    buffer.keep_structures("b", first)
+    buffer.keep_structures("b", first + 1)
+    assert buffer.streams == ("b",)
+    buffer.structures()[:] = -1
+    assert np.array_equal(buffer.structures(), first)
+    fill(buffer, "a", [1])
+    with pytest.raises(InputError, match="holds no structures"):
+        buffer.structures(["a"])
+
+
+def test_the_frame_interval_is_recorded_once_and_seen_by_all(tmp_path):
+    schema = FeatureSchema(names=("phi", "x"), units=("rad", "nm"), periods=(2 * math.pi, None))
+    first, second = WindowBuffer(tmp_path / "buffer", schema), WindowBuffer(tmp_path / "buffer")
+    first.set_frame_interval(0.2)
+    assert second.schema.frame_interval == 0.2
+    second.set_frame_interval(0.2)
+    with pytest.raises(SchemaMismatchError, match=r"the new stream has a frame every 0.4 ps, the buffer .* every 0.2 ps"):
+        second.set_frame_interval(0.4)
+    assert WindowBuffer(tmp_path / "buffer").schema.frame_interval == 0.2
+
+
+def test_another_frame_interval_is_refused(buffer):
+    with pytest.raises(SchemaMismatchError, match=r"a frame every 0.4 ps, .* every 0.5 ps; use the same frame interval"):
+        buffer.set_frame_interval(0.4)
+
+
+def test_time_series_become_streams_of_their_replicas():
+    series = [np.full((n, 2), n, np.float32) for n in (3, 4, 5)]
+    buffer = WindowBuffer.from_trajectories(FeatureTrajectories(series, SCHEMA, ["r", "r", "s"]))
+    assert buffer.streams == ("r", "s")
+    back = buffer.trajectories()
+    assert back.replicas == ("r", "r", "s")
+    assert [values.tolist() for values in back] == [values.tolist() for values in series]
+
+
+def test_wrong_arguments_are_refused(buffer):
+    with pytest.raises(InputError, match="holds no frames yet; run the simulation first"):
+        buffer.trajectories()
+    with pytest.raises(InputError, match="the longest trajectory has 0 frames"):
+        buffer.windows(1)
+    with pytest.raises(InputError, match=r"features: expected shape \(1, 2\), one row per stream, found \(2,\)"):
+        buffer.append(["a"], step=1, time=0.5, segment=0, features=np.zeros(2))
+    fill(buffer, "a", range(6))
+    with pytest.raises(InputError, match="windows of 7 frames do not fit: the longest trajectory has 6 frames"):
+        buffer.windows(7)
+    with pytest.raises(InputError, match="expected a window of at least 1 frame, found 0"):
+        buffer.windows(0)
+    with pytest.raises(InputError, match="no stream named b; there are a"):
+        buffer.windows(2, ["b"])
+    with pytest.raises(InputError, match="no stream named b; there are a"):
+        buffer.trajectories(["b"])
+
+
+def test_a_buffer_in_memory_needs_a_schema():
+    with pytest.raises(InputError, match="pass schema=features.schema"):
+        WindowBuffer()
+    assert len(Windows([], 3, 2)) == 0
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "/tmp/x", "..", ".hidden", "", "a b", "a\n", "ä"])
+def test_stream_names_stay_inside_the_buffer(tmp_path, name):
+    buffer = WindowBuffer(tmp_path / "buffer", SCHEMA)
+    with pytest.raises(InputError, match=r"use letters, digits, '\.', '_' and '-' only, not starting with '\.'"):
+        fill(buffer, name, [1])
+    with pytest.raises(InputError, match="stream name"):
+        buffer.truncate(name, 0)
+    assert [path.name for path in tmp_path.rglob("*")] == ["buffer", "buffer.json"]
+
+
+def test_what_is_no_buffer_is_refused(tmp_path):
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/notes.txt").write_text("x")
+    with pytest.raises(InputError, match=r"no window buffer there \(no buffer.json\)"):
+        WindowBuffer(tmp_path / "missing")
+    assert not (tmp_path / "missing").exists()
+    for name in ("file", "full"):
+        with pytest.raises(InputError, match="exists and is not a window buffer; choose another path"):
+            WindowBuffer(tmp_path / name, SCHEMA)
+    assert (tmp_path / "full/notes.txt").read_text() == "x"
+
+
+def test_a_creation_that_died_is_repeated(tmp_path):
+    (tmp_path / ".buffer.json.7.tmp").write_text("{")
+    fill(buffer := WindowBuffer(tmp_path, SCHEMA), "a", [1])
+    (tmp_path / "streams/.ipynb_checkpoints").mkdir()
+    assert buffer.streams == ("a",)
+    buffer.close()
+
+
+def test_other_features_are_refused(tmp_path):
+    WindowBuffer(tmp_path / "buffer", SCHEMA)
+    other = FeatureSchema(names=("psi", "x"), units=SCHEMA.units, periods=SCHEMA.periods)
+    with pytest.raises(SchemaMismatchError, match=r"names \(psi, x\) instead of \(phi, x\)"):
+        WindowBuffer(tmp_path / "buffer", other)
+    with pytest.raises(SchemaMismatchError, match=r"a frame every 9 ps, .* every 0.5 ps"):
+        WindowBuffer(tmp_path / "buffer", SCHEMA.with_frame_interval(9.0))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"version": 99}, "format 99 is newer than 1; upgrade openmm-trajgan"),
+        ({"version": "x"}, "not the header of a window buffer"),
+        ({"format": "zip"}, "expected a window buffer, found 'zip'"),
+        ({"schema": {"names": []}}, "not the header of a window buffer"),
+        (None, "not the header of a window buffer"),
+    ],
+)
+def test_a_strange_header_is_refused_in_one_line(tmp_path, change, message):
+    WindowBuffer(tmp_path, SCHEMA)
+    header = tmp_path / "buffer.json"
+    text = header.read_text()
+    header.write_text(text[:40] if change is None else json.dumps(json.loads(text) | change))
+    with pytest.raises(InputError, match=message) as caught:
+        WindowBuffer(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_shard_is_noticed(tmp_path, small_shards):
+    with WindowBuffer(tmp_path, SCHEMA) as buffer:
+        fill(buffer, "a", range(15))
+    (tmp_path / "streams/a/000000-000000000005.npy").unlink()
+    with pytest.raises(InputError, match="frames 5 to 9 of segment 0 are missing; restore the shard"):
+        WindowBuffer(tmp_path).windows(2)
+
+
+@pytest.mark.parametrize("n_bytes", [0, 200, -1, -DTYPE.itemsize])
+def test_a_damaged_shard_is_noticed(tmp_path, small_shards, n_bytes):
+    with WindowBuffer(tmp_path, SCHEMA) as buffer:
+        fill(buffer, "a", range(5))
+    shard = tmp_path / "streams/a/000000-000000000000.npy"
+    shard.write_bytes(shard.read_bytes()[:n_bytes])
+    with pytest.raises(InputError, match="damaged shard .* restore it or move it out of the buffer"):
+        WindowBuffer(tmp_path).last_frame("a")
+
+
+def test_a_shard_of_other_features_is_noticed(tmp_path):
+    with WindowBuffer(tmp_path, SCHEMA) as buffer:
+        fill(buffer, "a", range(6))
+    np.save(tmp_path / "streams/a/000000-000000000000.npy", np.zeros(6, np.dtype(DTYPE.descr[:2] + [("features", "<i4", (2,))])))
+    with pytest.raises(InputError, match=r"damaged shard \(expected .* restore it"):
+        WindowBuffer(tmp_path).trajectories()

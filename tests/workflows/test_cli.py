@@ -1,0 +1,225 @@
+"""The command line as checks outside this repository call it, and its answers to bad input."""
+
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from openmm_trajgan import FeatureTrajectories, TrajGAN
+
+TRAIN = ("--frame-interval", "1.0", "--window-length", "8", "--steps", "4", "--seed", "1")
+
+
+@pytest.fixture
+def model(trajgan, folder_of_npy, tmp_path):
+    path = tmp_path / "model.trajgan"
+    status, _, err = trajgan("train", folder_of_npy, *TRAIN, "--out", path)
+    assert status == 0, err
+    return path
+
+
+def assert_refused(result, *words, untouched):
+    """Exit 2, one line that holds the words, no traceback, and no new file."""
+    folder, before = untouched
+    status, out, err = result
+    assert status == 2
+    assert out == ""
+    (line,) = [line for line in err.splitlines() if line.startswith("trajgan:")]
+    assert all(word in line for word in words), line
+    assert "Traceback" not in err
+    assert sorted(folder.rglob("*")) == before
+
+
+@pytest.fixture
+def untouched(tmp_path, folder_of_npy):
+    return lambda: (tmp_path, sorted(tmp_path.rglob("*")))
+
+
+def test_train_and_generate_as_documented(trajgan, folder_of_npy, tmp_path, model):
+    generated = tmp_path / "gen.npy"
+    status, out, _ = trajgan("generate", model, "--frames", 50, "--trajectories", 3, "--seed", 3, "--out", generated)
+    assert status == 0
+    assert "3 trajectories of 50 frames" in out
+    array = np.load(generated, allow_pickle=False)
+    assert array.shape == (3, 50, 2)
+    assert array.dtype == np.float32
+    gan = TrajGAN.load(model)
+    assert gan.schema.frame_interval == 1.0
+    assert (np.stack(gan.generate(50, 3, seed=3).values) == array).all()
+    assert not list(tmp_path.glob("*.checkpoint"))
+
+
+def test_resolved_configuration_repeats_the_run(trajgan, model, tmp_path):
+    again = tmp_path / "again.trajgan"
+    status, _, err = trajgan("train", "--config", f"{model}.config.yaml", "--out", again)
+    assert status == 0, err
+    samples = [np.stack(TrajGAN.load(path).generate(20, seed=1).values) for path in (model, again)]
+    assert (samples[0] == samples[1]).all()
+
+
+def test_other_endings_keep_the_schema(trajgan, model, tmp_path):
+    path = tmp_path / "generated.npz"
+    assert trajgan("generate", model, "--frames", 9, "--out", path)[0] == 0
+    loaded = FeatureTrajectories.load(path)
+    assert loaded.schema == TrajGAN.load(model).schema
+    assert loaded.values[0].shape == (9, 2)
+
+
+def test_audit_takes_what_train_and_generate_made(trajgan, model, folder_of_npy, tmp_path):
+    generated = tmp_path / "gen.npy"
+    assert trajgan("generate", model, "--frames", 300, "--out", generated)[0] == 0
+    report = tmp_path / "report"
+    options = ("--train", folder_of_npy, "--frame-interval", 1.0, "--out", report)
+    status, out, err = trajgan("audit", folder_of_npy / "run0.npy", generated, *options)
+    assert status == 0, err
+    assert "generated" in out
+    assert {path.name for path in report.iterdir()} == {"audit.html", "audit.json", "config.yaml"}
+
+
+def test_print_config_shows_yaml_and_does_nothing(trajgan, folder_of_npy, untouched):
+    folder, before = untouched()
+    status, out, _ = trajgan("train", folder_of_npy, "--out", "m.trajgan", "--minutes", 2, "--print-config")
+    assert status == 0
+    shown = yaml.safe_load(out)
+    assert shown["minutes"] == 2.0
+    assert shown["window_length"] == 64
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_every_command_has_help(trajgan):
+    for command in ("demo", "collect", "train", "generate", "backmap", "audit"):
+        status, out, _ = trajgan(command, "--help")
+        assert status == 0
+        assert "--out" in out
+        assert "--config" in out
+
+
+def test_missing_file(trajgan, tmp_path, untouched):
+    result = trajgan("train", tmp_path / "nothing", *TRAIN, "--out", tmp_path / "m.trajgan")
+    assert_refused(result, "nothing", "no such file or folder", untouched=untouched())
+    result = trajgan("generate", tmp_path / "m.trajgan", "--frames", 5, "--out", tmp_path / "g.npy")
+    assert_refused(result, "m.trajgan", "no such file", untouched=untouched())
+
+
+def test_wrong_shape(trajgan, tmp_path, folder_of_npy, untouched):
+    np.save(folder_of_npy / "run9.npy", np.zeros((10, 3)))
+    result = trajgan("train", folder_of_npy, *TRAIN, "--out", tmp_path / "m.trajgan")
+    assert_refused(result, "run9.npy", "expected shape (n_frames, 2)", "found (10, 3)", untouched=untouched())
+    np.save(folder_of_npy / "run9.npy", np.zeros(10))
+    result = trajgan("train", folder_of_npy, *TRAIN, "--out", tmp_path / "m.trajgan")
+    assert_refused(result, "run9.npy", "found shape (10,)", untouched=untouched())
+
+
+def test_nan_is_named(trajgan, tmp_path, folder_of_npy, untouched):
+    series = np.load(folder_of_npy / "run1.npy")
+    series[17, 1] = np.nan
+    np.save(folder_of_npy / "run1.npy", series)
+    result = trajgan("train", folder_of_npy, *TRAIN, "--out", tmp_path / "m.trajgan")
+    assert_refused(result, "run1.npy", "frame 17, column 1 is nan", untouched=untouched())
+
+
+def test_window_longer_than_every_trajectory(trajgan, tmp_path, folder_of_npy, untouched):
+    options = ("--frame-interval", 1.0, "--window-length", 512, "--out", tmp_path / "m.trajgan")
+    result = trajgan("train", folder_of_npy, *options)
+    assert_refused(result, "at least 513 frames", "the longest has 300", untouched=untouched())
+
+
+def test_missing_frame_interval(trajgan, tmp_path, folder_of_npy, untouched):
+    result = trajgan("train", folder_of_npy, "--out", tmp_path / "m.trajgan")
+    assert_refused(result, "run0.npy", "--frame-interval", untouched=untouched())
+
+
+def test_model_of_other_features(trajgan, model, tmp_path, untouched):
+    np.save(tmp_path / "other.npy", np.random.default_rng(0).normal(size=(400, 3)))
+    np.save(tmp_path / "gen.npy", TrajGAN.load(model).generate(50, seed=1).values[0])
+    options = ("--frame-interval", 1.0, "--out", tmp_path / "report")
+    result = trajgan("audit", tmp_path / "other.npy", tmp_path / "gen.npy", *options)
+    assert_refused(result, "other features", "use data collected with the same features", untouched=untouched())
+
+
+def test_existing_output_is_never_overwritten_by_accident(trajgan, model, folder_of_npy, tmp_path, untouched):
+    before = model.read_bytes()
+    result = trajgan("train", folder_of_npy, *TRAIN, "--out", model)
+    assert_refused(result, str(model), "exists already", "--force", untouched=untouched())
+    assert model.read_bytes() == before
+    assert trajgan("train", folder_of_npy, *TRAIN, "--seed", "2", "--force", "--out", model)[0] == 0
+    assert model.read_bytes() != before
+
+
+def test_truncated_bundle(trajgan, model, tmp_path, untouched):
+    model.write_bytes(model.read_bytes()[:-1000])
+    result = trajgan("generate", model, "--frames", 5, "--out", tmp_path / "g.npy")
+    assert_refused(result, "model.trajgan", "not a complete openmm-trajgan model file", untouched=untouched())
+
+
+def test_typing_mistakes(trajgan, model, tmp_path, folder_of_npy, untouched):
+    result = trajgan("generate", model, "--frames", 0, "--out", tmp_path / "g.npy")
+    assert_refused(result, "frames", "greater than 0", untouched=untouched())
+    (tmp_path / "c.yaml").write_text("window_lenght: 8\n")
+    result = trajgan("train", folder_of_npy, "--config", tmp_path / "c.yaml", "--out", tmp_path / "m2.trajgan")
+    assert_refused(result, "window_lenght", untouched=untouched())
+    result = trajgan("train", folder_of_npy, "--frame-interval", 1.0, "--window-length", 50, "--out", tmp_path / "m2.trajgan")
+    assert_refused(result, "power of two", "found 50", untouched=untouched())
+    result = trajgan("collect", "water", "--frames", 5, "--out", tmp_path / "w")
+    assert_refused(result, "no system named 'water'", untouched=untouched())
+    result = trajgan("train", folder_of_npy, *TRAIN, "--out", tmp_path / "no" / "m.trajgan")
+    assert_refused(result, "no such folder", untouched=untouched())
+    assert trajgan("train", folder_of_npy, "--windowlength", 8)[0] == 2
+
+
+@pytest.fixture
+def tiny_disk(tmp_path):
+    folder = tmp_path / "tiny"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", folder], capture_output=True, check=False)
+    if mounted.returncode:
+        pytest.skip("mounting a small tmpfs needs root")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+def test_full_disk(trajgan, model, folder_of_npy, tiny_disk):
+    untouched = (tiny_disk, [])
+    result = trajgan("generate", model, "--frames", 3000, "--out", tiny_disk / "g.npy")
+    assert_refused(result, "No space left on device", untouched=untouched)
+    result = trajgan("train", folder_of_npy, *TRAIN, "--out", tiny_disk / "m.trajgan")
+    assert_refused(result, "No space left on device", untouched=untouched)
+
+
+def test_traceback_only_for_debugging(trajgan, tmp_path, monkeypatch):
+    from openmm_trajgan.errors import InputError
+
+    monkeypatch.setattr("sys.argv", ["trajgan", "generate", str(tmp_path / "m"), "--frames", "5", "--out", "g.npy", "--debug"])
+    from openmm_trajgan.cli import main
+
+    with pytest.raises(InputError):
+        main()
+
+
+def test_interrupted_training_continues(trajgan, folder_of_npy, tmp_path, monkeypatch):
+    from openmm_trajgan.training.trainer import Trainer
+
+    out, whole = tmp_path / "m.trajgan", tmp_path / "whole.trajgan"
+    assert trajgan("train", folder_of_npy, *TRAIN, "--out", whole)[0] == 0
+    step = Trainer.train_step
+
+    def interrupted(self):
+        if self.step == 3:
+            raise KeyboardInterrupt
+        return step(self)
+
+    monkeypatch.setattr(Trainer, "train_step", interrupted)
+    status, _, err = trajgan("train", folder_of_npy, *TRAIN, "--out", out)
+    assert status == 1
+    assert "interrupted" in err
+    assert not out.exists()
+    assert Path(f"{out}.checkpoint").exists()
+    monkeypatch.setattr(Trainer, "train_step", step)
+    status, _, err = trajgan("train", folder_of_npy, *TRAIN, "--out", out)
+    assert status == 2
+    assert "--resume continues it" in err
+    assert trajgan("train", folder_of_npy, *TRAIN, "--out", out, "--resume")[0] == 0
+    samples = [np.stack(TrajGAN.load(path).generate(20, seed=1).values) for path in (whole, out)]
+    assert (samples[0] == samples[1]).all()
