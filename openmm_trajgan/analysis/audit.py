@@ -1,5 +1,6 @@
 """Generated data against held-out MD, every figure beside MD against MD."""
 
+import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -218,7 +219,8 @@ def audit(
     SchemaMismatchError
         If the sets hold other features.
     InputError
-        If a set has no series of two frames, the reference does not move, or an argument is of another kind.
+        If a set has no series of two frames, the reference does not move or is part of the training data, or an argument is of
+        another kind.
 
     Examples
     --------
@@ -243,6 +245,7 @@ def audit(
         held_out.schema.require_same(data.schema, "reference", label)
         if max(len(series) for series in data) < 2:
             raise InputError(f"{label}: expected series of at least 2 frames, found 1; give a trajectory")
+    _require_held_out(held_out, sets.get("train"))
     if constant_features(held_out).all():
         raise InputError("reference: expected features that change, found one value in all frames; give a longer trajectory")
     groups = md_groups(sets["train"], held_out.n_frames) if "train" in sets else []
@@ -298,6 +301,13 @@ def _trajectories(source: Any, label: str) -> FeatureTrajectories:
             "wrap arrays as FeatureTrajectories(arrays, schema)"
         )
     return data
+
+
+def _require_held_out(reference: FeatureTrajectories, train: FeatureTrajectories | None) -> None:
+    digests = {hashlib.sha256(series.tobytes()).digest() for series in train or ()}
+    for name, series in zip(reference.replicas, reference, strict=True):
+        if hashlib.sha256(series.tobytes()).digest() in digests:
+            raise InputError(f"reference: series {name!r} is in the training data too; judge by trajectories the model never saw")
 
 
 def _data_warnings(yardstick: Yardstick, sets: dict[str, FeatureTrajectories], groups: list[FeatureTrajectories]) -> Iterable[str]:

@@ -107,6 +107,7 @@ def md_spread(md: FloatArray, unit: Unit) -> tuple[float, float]:
         tails = 1 if unit == "nat" else 2  # a divergence can only be too large
         quantile = stdtrit(len(md) - 1, 1 - (1 - CONFIDENCE) / tails)
         reach = quantile * logarithms.std(ddof=1) * np.sqrt(1 + 1 / len(md))
-        lowest = max(lowest, float(np.exp(logarithms.mean() - reach)))
-        highest = min(highest, float(np.exp(logarithms.mean() + reach)))
+        with np.errstate(over="ignore"):  # an infinite reach is cut to the widest below
+            lowest = max(lowest, float(np.exp(logarithms.mean() - reach)))
+            highest = min(highest, float(np.exp(logarithms.mean() + reach)))
     return (0.0, float(highest)) if unit == "nat" else (float(lowest), float(highest))

@@ -252,7 +252,10 @@ class WindowBuffer:
             positions = self._store.structures(stream)
             if positions is not None:
                 return np.array(positions)
-        raise InputError("the buffer holds no structures; collect with a reporter, which keeps some, or pass reference positions")
+        raise InputError(
+            "the buffer holds no structures; a reporter stores them after n_structures frames or when it is closed, "
+            "or pass reference positions"
+        )
 
     def _known(self, streams: Iterable[str] | None) -> tuple[str, ...]:
         known = self.streams

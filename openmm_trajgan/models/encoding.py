@@ -13,6 +13,8 @@ def wrap_angles(
     differences: Float[Tensor, "*batch features"], periodic: Bool[Tensor, " features"]
 ) -> Float[Tensor, "*batch features"]:
     """Bring differences of reduced angles to the nearest image, (-π, π]; leave the other features alone."""
+    if not periodic.any():
+        return differences
     turns = torch.ceil(differences.detach() / (2 * math.pi) - 0.5) * periodic
     return differences - 2 * math.pi * turns
 
@@ -21,6 +23,8 @@ def embed_angles(
     reduced: Float[Tensor, "*batch features"], periodic: Bool[Tensor, " features"]
 ) -> Float[Tensor, "*batch embedded"]:
     """Features on the line, then the sines, then the cosines of the angles."""
+    if not periodic.any():
+        return reduced
     angles = reduced[..., periodic]
     return torch.cat([reduced[..., ~periodic], torch.sin(angles), torch.cos(angles)], dim=-1)
 

@@ -70,16 +70,19 @@ class WindowGenerator(nn.Module):
         of a midpoint from the middle of its neighbours, coarse to fine; see `typical_spreads`.
     """
 
+    lags: Tensor
+
     def __init__(self, encoding: FeatureEncoding, config: GeneratorConfig, spreads: Float[Tensor, "steps features"]) -> None:
         super().__init__()
         self.encoding = encoding
         self.config = config
         self.strides = midpoint_strides(config.window_length)
-        self.lags = [2**power for power in range(config.window_length.bit_length()) if 2**power <= config.context_length]
+        lags = [2**power for power in range(config.window_length.bit_length()) if 2**power <= config.context_length]
+        self.register_buffer("lags", torch.tensor(lags, dtype=torch.long), persistent=False)
         n_features, n_embedded, periodic = encoding.n_features, encoding.n_embedded, encoding.periodic
         sizes = {"n_components": config.n_components, "hidden": config.hidden}
         self.start = ConditionalMixture(periodic, 1, spreads[0], n_components=_START_COMPONENTS, hidden=config.hidden)
-        self.end = ConditionalMixture(periodic, n_embedded + len(self.lags) * (n_features + 1), spreads[1], **sizes)
+        self.end = ConditionalMixture(periodic, n_embedded + len(lags) * (n_features + 1), spreads[1], **sizes)
         n_inputs = n_embedded + 2 * config.neighbours * (n_features + 1)
         self.midpoints = nn.ModuleList(ConditionalMixture(periodic, n_inputs, spread, **sizes) for spread in spreads[2:])
         last = self.start.layers[-1]
@@ -94,11 +97,10 @@ class WindowGenerator(nn.Module):
     ) -> tuple[Float[Tensor, "batch inputs"], Float[Tensor, "batch features"]]:
         """Newest known frame, embedded, and its differences to earlier ones; `known` frames of the context are real."""
         newest = window[:, self.config.context_length]
-        parts = [self.encoding.embed(newest)]
-        for lag in self.lags:
-            present = float(lag <= known)
-            difference = wrap_angles(window[:, self.config.context_length - lag] - newest, self.encoding.periodic) / self.end.spread
-            parts += [present * difference.clamp(-_FARTHEST, _FARTHEST), present * torch.ones_like(newest[:, :1])]
+        earlier = window[:, self.config.context_length - self.lags]
+        present = (self.lags <= known).to(window.dtype)
+        differences = present[:, None] * self._differences(earlier, newest[:, None], self.end.spread)
+        parts = [self.encoding.embed(newest), differences.flatten(1), present.expand(len(window), -1)]
         return torch.cat(parts, dim=-1), newest
 
     def _midpoint_inputs(
@@ -114,14 +116,16 @@ class WindowGenerator(nn.Module):
         middle = left + wrap_angles(right - left, periodic) / 2
         network = self.midpoints[level]
         assert isinstance(network, ConditionalMixture)
-        parts = [self.encoding.embed(middle)]
-        for neighbour in range(config.neighbours):
-            reach = (2 * neighbour + 1) * stride
-            for index in (times - reach, times + reach):
-                present = ((index >= first) & (index <= last)).to(window.dtype)[:, None].expand(len(window), -1, 1)
-                difference = wrap_angles(window[:, index.clamp(0, last)] - middle, periodic) / network.spread
-                parts += [present * difference.clamp(-_FARTHEST, _FARTHEST), present]
+        reaches = stride * torch.arange(1, 2 * config.neighbours, 2, device=window.device)
+        around = times[:, None] + torch.cat([-reaches, reaches])
+        present = ((around >= first) & (around <= last)).to(window.dtype)
+        frames = window[:, around.clamp(0, last)]
+        differences = present[..., None] * self._differences(frames, middle[:, :, None], network.spread)
+        parts = [self.encoding.embed(middle), differences.flatten(2), present.expand(len(window), -1, -1)]
         return times, torch.cat(parts, dim=-1).flatten(0, 1), middle.flatten(0, 1)
+
+    def _differences(self, frames: Tensor, base: Tensor, spread: Tensor) -> Tensor:
+        return (wrap_angles(frames - base, self.encoding.periodic) / spread).clamp(-_FARTHEST, _FARTHEST)
 
     def negative_log_likelihood(
         self, windows: Float[Tensor, "batch frames features"], known: int, frames_per_level: int, generator: torch.Generator

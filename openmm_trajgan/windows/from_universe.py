@@ -27,7 +27,7 @@ def from_universe(
 ) -> None:
     """Store the frames of an MDAnalysis trajectory as a live reporter would have stored them.
 
-    A new segment begins where the times in the file jump.
+    A new segment begins where the times in the file jump, unless the universe was made with a `dt` of its own.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def from_universe(
     offset = 0 if end is None else end[1] + step
     recorder.begin(offset, frame_interval, time=0.0)
     recorder.new_segment()
-    last_time = spacing = None  # as the file tells them, whatever `dt` the universe was given
+    last_time = spacing = None
     for timestep in trajectory[::step]:
         if last_time is not None:
             spacing = timestep.time - last_time if spacing is None else spacing

@@ -137,7 +137,8 @@ def test_what_the_data_cannot_support_is_said_in_sentences(md, wells, line):
     walk = np.cumsum(np.random.default_rng(1).normal(size=(300, 1)), axis=0)
     short = FeatureTrajectories([np.concatenate([walk, np.ones((300, 1))], axis=1)], schema)
     far = FeatureTrajectories([10 * short.values[0]], schema)
-    warnings = " ".join(audit(short, far, short).warnings)
+    train = FeatureTrajectories([short.values[0][::-1]], schema)
+    warnings = " ".join(audit(short, far, train).warnings)
     assert "only one group of MD" in warnings
     assert "“relaxation time ratio, still” (generated, MD group 1, training MD): constant in the reference." in warnings
     assert "the reference supports no timescale" in warnings
@@ -148,6 +149,12 @@ def test_one_long_replica_is_a_group_with_a_warning(md, wells):
     long = FeatureTrajectories([wells(5, n_frames=40_000).values[0]], md[0].schema)
     result = audit(md[0], wells(3), long)
     assert "MD group 1 has 40000 frames and the reference 10000; make them about equal." in result.warnings
+
+
+def test_a_reference_the_model_was_trained_on_is_refused(md, wells):
+    train = FeatureTrajectories([*wells(5).values, md[0].values[0]], md[0].schema)
+    with pytest.raises(InputError, match="series '0' is in the training data too; judge by trajectories the model never saw"):
+        audit(md[0], wells(3), train)
 
 
 def test_what_is_wrong_is_said(md, ou, line):

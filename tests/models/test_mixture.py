@@ -55,14 +55,16 @@ def test_samples_follow_the_density(differentiable):
     inputs = torch.full((len(grid), 2), 0.7, dtype=torch.float64)
     density = []
     with torch.no_grad():
-        log_weights, means, log_diagonal, off_diagonal = network._parameters_of(inputs[:1])
+        log_weights, means, log_residuals, coefficients = network._parameters_of(inputs[:1])
+        factor = torch.diag_embed(log_residuals[0].exp())
+        factor[:, 1, 0] = coefficients[0, :, 0] * factor[:, 0, 0]
+        factor = factor * network.spread[:, None]
         for start in range(0, len(grid), 2000):
             part = grid[start : start + 2000]
             offsets = part[:, None] - base - means
             offsets[..., 1] = torch.remainder(offsets[..., 1] + math.pi, 2 * math.pi) - math.pi
-            factor = network._cholesky(log_diagonal, off_diagonal) * network.spread[:, None]
             images = [offsets + torch.tensor([0.0, 2 * math.pi * k], dtype=torch.float64) for k in (-1, 0, 1)]
-            normal = torch.distributions.MultivariateNormal(torch.zeros(2, dtype=torch.float64), scale_tril=factor[0])
+            normal = torch.distributions.MultivariateNormal(torch.zeros(2, dtype=torch.float64), scale_tril=factor)
             density.append(sum((log_weights + normal.log_prob(image)).exp().sum(1) for image in images))
     widths = (x_edges.diff().repeat_interleave(fine) / fine).repeat_interleave(12 * fine)
     mass = (torch.cat(density) * widths * (2 * math.pi / (12 * fine))).reshape(12, fine, 12, fine).sum(dim=(1, 3))

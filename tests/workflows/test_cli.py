@@ -72,7 +72,11 @@ def test_audit_takes_what_train_and_generate_made(trajgan, model, folder_of_npy,
     assert trajgan("generate", model, "--frames", 300, "--out", generated)[0] == 0
     report = tmp_path / "report"
     options = ("--train", folder_of_npy, "--frame-interval", 1.0, "--out", report)
-    status, out, err = trajgan("audit", folder_of_npy / "run0.npy", generated, *options)
+    status, _, err = trajgan("audit", folder_of_npy / "run0.npy", generated, *options)
+    assert status == 2
+    assert "'run0-0' is in the training data too" in err
+    held_out = (folder_of_npy / "run0.npy").rename(tmp_path / "held_out.npy")
+    status, out, err = trajgan("audit", held_out, generated, *options)
     assert status == 0, err
     assert "generated" in out
     assert {path.name for path in report.iterdir()} == {"audit.html", "audit.json", "config.yaml"}
