@@ -4,7 +4,7 @@ Layout of a buffer::
 
     buffer.json                                  format, version, schema
     streams/<stream>/000000-000000000000.npy     sealed shard: segment 0, frames 0 … n-1 of it
-    streams/<stream>/000000-000000004096.rows    open shard: raw rows, appended one by one, the last may be torn
+    streams/<stream>/000000-000000032768.rows    open shard: raw rows, appended one by one, the last may be torn
     streams/<stream>/structures.npy              a contiguous stretch of all-atom positions, nm
     streams/<stream>/superseded/                 frames that a restart from an earlier checkpoint simulated again
 
@@ -32,7 +32,7 @@ from openmm_trajgan.errors import InputError
 from openmm_trajgan.schema import FORMAT_VERSION, FeatureSchema
 from openmm_trajgan.storage import replacing, sync_folder
 
-FRAMES_PER_SHARD = 4096
+FRAMES_PER_SHARD = 32768  # large, so that windows of millions of frames are drawn from a few mapped files
 _OPEN_FILES = 128
 _STREAM_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 _SHARD_NAME = re.compile(r"(\d{6})-(\d{12})\.(npy|rows)")

@@ -98,7 +98,8 @@ class WindowBuffer:
             self._store = MemoryStore(schema)
         else:
             raise InputError("a buffer in memory needs a schema; pass schema=features.schema")
-        self._dtype = frame_dtype(self.schema.n_features)
+        self._n_features = self.schema.n_features
+        self._dtype = frame_dtype(self._n_features)
 
     @classmethod
     def from_trajectories(cls, trajectories: FeatureTrajectories) -> "WindowBuffer":
@@ -164,11 +165,9 @@ class WindowBuffer:
         InputError
             If the features have another shape, or a stream cannot have that name on disk.
         """
-        if features.shape != (len(streams), *self._dtype["features"].shape):
-            raise InputError(
-                f"features: expected shape {(len(streams), *self._dtype['features'].shape)}, one row per stream, "
-                f"found {features.shape}"
-            )
+        expected = (len(streams), self._n_features)
+        if features.shape != expected:
+            raise InputError(f"features: expected shape {expected}, one row per stream, found {features.shape}")
         rows = np.empty(len(streams), self._dtype)
         rows["step"] = step
         rows["time"] = time

@@ -19,7 +19,7 @@ from openmm_trajgan.workflows.estimator import TrajGAN
 
 
 @dataclass(frozen=True)
-class Protocol:
+class DemoProtocol:
     """How long a demonstration simulates, trains and generates."""
 
     n_replicas: int
@@ -31,14 +31,14 @@ class Protocol:
 
 
 PROTOCOLS = {
-    "alanine_dipeptide": Protocol(
+    "alanine_dipeptide": DemoProtocol(
         n_replicas=6, n_held_out=1, n_frames=10_000, minutes=2.5, n_generated=4, n_generated_frames=50_000
     ),
-    "triple_well": Protocol(n_replicas=100, n_held_out=20, n_frames=2500, minutes=0.75, n_generated=20, n_generated_frames=10_000),
+    "triple_well": DemoProtocol(n_replicas=100, n_held_out=20, n_frames=2500, minutes=0.75, n_generated=20, n_generated_frames=10_000),
 }
 QUICK = {
-    "alanine_dipeptide": Protocol(n_replicas=3, n_held_out=1, n_frames=1000, minutes=0.2, n_generated=2, n_generated_frames=3000),
-    "triple_well": Protocol(n_replicas=20, n_held_out=5, n_frames=500, minutes=0.15, n_generated=4, n_generated_frames=2000),
+    "alanine_dipeptide": DemoProtocol(n_replicas=3, n_held_out=1, n_frames=1000, minutes=0.2, n_generated=2, n_generated_frames=3000),
+    "triple_well": DemoProtocol(n_replicas=20, n_held_out=5, n_frames=500, minutes=0.15, n_generated=4, n_generated_frames=2000),
 }
 
 

@@ -265,6 +265,18 @@ def test_superseded_frames_are_kept_on_disk(tmp_path, small_shards):
     assert all((rows["features"][:, 0] == rows["step"]).all() for rows in kept)
 
 
+@pytest.mark.parametrize("step", [0, 3])
+def test_frames_set_aside_do_not_return_from_a_shard_that_a_crash_left_beside_its_sealed_copy(tmp_path, small_shards, step):
+    with WindowBuffer(tmp_path, SCHEMA) as buffer:
+        fill(buffer, "a", range(5))
+    sealed = tmp_path / "streams/a/000000-000000000000.npy"
+    sealed.with_suffix(".rows").write_bytes(np.load(sealed).tobytes())
+    with WindowBuffer(tmp_path) as buffer:
+        assert buffer.n_frames == 5
+        assert buffer.truncate("a", step) == 5 - step
+        assert buffer.n_frames == step
+
+
 def test_steps_and_times_are_stored_as_given(tmp_path):
     with WindowBuffer(tmp_path / "buffer", SCHEMA) as buffer:
         buffer.append(["a"], step=2**40, time=0.1, segment=0, features=np.zeros((1, 2)))
@@ -288,11 +300,11 @@ def test_a_full_disk_leaves_no_torn_row_behind(tmp_path):
 
 
 def test_a_large_buffer_is_never_loaded_as_a_whole(tmp_path):
-    """Two shards of 1 GiB, full of holes: asking for lengths, ends and windows allocates less than 4 MiB."""
+    """Two shards of 128 MiB, full of holes: asking for lengths, ends and windows allocates less than 4 MiB."""
     WindowBuffer(tmp_path / "buffer", SCHEMA)
     folder = tmp_path / "buffer/streams/a"
     folder.mkdir(parents=True)
-    n_frames = 2**30 // DTYPE.itemsize
+    n_frames = 2**27 // DTYPE.itemsize
     header = {"descr": np.lib.format.dtype_to_descr(DTYPE), "fortran_order": False, "shape": (n_frames,)}
     for first in (0, n_frames):
         with (folder / f"000000-{first:012d}.npy").open("wb") as file:
@@ -464,6 +476,6 @@ def test_a_damaged_shard_is_noticed(tmp_path, small_shards, n_bytes):
 def test_a_shard_of_other_features_is_noticed(tmp_path):
     with WindowBuffer(tmp_path, SCHEMA) as buffer:
         fill(buffer, "a", range(6))
-    np.save(tmp_path / "streams/a/000000-000000000000.npy", np.zeros(6, np.dtype(DTYPE.descr[:2] + [("features", "<i4", (2,))])))
+    np.save(tmp_path / "streams/a/000000-000000000000.npy", np.zeros(6, np.dtype([*DTYPE.descr[:2], ("features", "<i4", (2,))])))
     with pytest.raises(InputError, match=r"damaged shard \(expected .* restore it"):
         WindowBuffer(tmp_path).trajectories()

@@ -1,0 +1,96 @@
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from openmm_trajgan.buffer import WindowBuffer
+from openmm_trajgan.systems import alanine_dipeptide
+from openmm_trajgan.workflows import collect
+
+
+@pytest.fixture
+def in_this_process():
+    with ThreadPoolExecutor(1) as executor:
+        yield executor
+
+
+def frames(buffer):
+    return {stream: (buffer.steps(stream), *buffer.trajectories([stream]).values) for stream in buffer.streams}
+
+
+@pytest.mark.parametrize(("system", "n_replicas"), [("alanine_dipeptide", 2), ("triple_well", 3)])
+def test_interrupted_collection_resumes_to_the_same_frames(tmp_path, in_this_process, monkeypatch, system, n_replicas):
+    monkeypatch.setattr(collect, "_FRAMES_PER_CHECKPOINT", 5)
+    options = {"n_replicas": n_replicas, "seed": 1, "executor": in_this_process}
+    whole = frames(collect.collect_system(system, tmp_path / "whole", n_frames=20, **options))
+    collect.collect_system(system, tmp_path / "parts", n_frames=10, **options)
+    parts = frames(collect.collect_system(system, tmp_path / "parts", n_frames=20, resume=True, **options))
+    assert len(whole) == n_replicas
+    assert whole.keys() == parts.keys()
+    for stream, (steps, features) in whole.items():
+        interval = steps[0]
+        assert steps.tolist() == list(range(interval, 21 * interval, interval))
+        assert (steps == parts[stream][0]).all()
+        assert (features == parts[stream][1]).all()
+    values = [features for _, features in whole.values()]
+    assert (values[0] != values[1]).any(), "replicas are independent"
+
+
+def test_replicas_do_not_depend_on_their_number(tmp_path, in_this_process):
+    runs = [
+        frames(
+            collect.collect_system(
+                "alanine_dipeptide", tmp_path / str(n), n_frames=3, n_replicas=n, seed=1, executor=in_this_process
+            )
+        )
+        for n in (1, 2)
+    ]
+    assert (runs[0]["replica0000"][1] == runs[1]["replica0000"][1]).all()
+
+
+def test_processes_side_by_side_write_one_buffer(tmp_path):
+    buffer = collect.collect_system("alanine_dipeptide", tmp_path / "b", n_frames=40, n_replicas=2, seed=1, processes=2)
+    assert buffer.streams == ("replica0000", "replica0001")
+    assert [len(series) for series in buffer.trajectories()] == [40, 40]
+    assert buffer.schema.frame_interval == pytest.approx(0.2)
+    assert buffer.structures().shape == (40, 22, 3)
+
+
+def test_stored_md_gives_the_frames_a_reporter_would_have_stored(tmp_path, trajgan):
+    from openmm import app
+
+    from openmm_trajgan.windows.reporter import WindowReporter
+
+    simulation = alanine_dipeptide.build(1)
+    features = alanine_dipeptide.features()
+    live = WindowBuffer(schema=features.schema)
+    simulation.reporters.append(WindowReporter(live, 10, features))
+    simulation.reporters.append(app.DCDReporter(str(tmp_path / "md.dcd"), 10))
+    simulation.step(200)
+    simulation.reporters.clear()
+    topology, positions = alanine_dipeptide.topology_and_positions()
+    with (tmp_path / "top.pdb").open("w") as file:
+        app.PDBFile.writeFile(topology, positions * 10, file, keepIds=True)
+    out = tmp_path / "md.windows"
+    status, text, err = trajgan("collect", "--topology", tmp_path / "top.pdb", "--trajectory", tmp_path / "md.dcd", "--out", out)
+    assert status == 0, err
+    assert "20 frames of 1 replicas, one every 0.04 ps, features phi 2, psi 2" in text
+    stored = WindowBuffer(out).trajectories().values[0]
+    difference = np.angle(np.exp(1j * (stored - live.trajectories().values[0])))
+    assert np.abs(difference).max() < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "give either the name of a system or --topology"),
+        (("triple_well",), "--frames is missing"),
+        (("--topology", "top.pdb"), "--trajectory is missing"),
+        (("--topology", "top.pdb", "--trajectory", "md.dcd"), "top.pdb: no such file"),
+    ],
+)
+def test_what_is_missing_is_said(trajgan, tmp_path, arguments, message):
+    status, _, err = trajgan("collect", *arguments, "--out", tmp_path / "out")
+    assert status == 2
+    assert message in err
+    assert not (tmp_path / "out").exists()
