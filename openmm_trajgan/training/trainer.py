@@ -42,7 +42,7 @@ class TrainingConfig:
     Parameters
     ----------
     likelihood_share
-        Share of the training time spent on likelihood alone.
+        Share of the training steps spent on likelihood alone.
     likelihood_windows, likelihood_frames
         Real windows per step, and midpoints per level that enter the likelihood.
     likelihood_rate
@@ -61,10 +61,10 @@ class TrainingConfig:
         Share of the adversarial steps in which only the critic learns.
     """
 
-    likelihood_share: float = 0.5
+    likelihood_share: float = 0.75
     likelihood_windows: int = 256
     likelihood_frames: int = 768
-    likelihood_rate: float = 2e-3
+    likelihood_rate: float = 1e-2
     partial_context_share: float = 0.15
     adversarial_windows: int = 48
     patches_per_window: int = 6
@@ -131,7 +131,7 @@ class Trainer:
         return self.n_likelihood_steps + self.n_adversarial_steps
 
     def plan_steps(self, n_steps: int) -> None:
-        """Divide a number of steps between the stages in proportion to the time share."""
+        """Divide a number of steps between the stages."""
         self.n_likelihood_steps = round(n_steps * self.config.likelihood_share)
         self.n_adversarial_steps = n_steps - self.n_likelihood_steps
 
@@ -250,10 +250,10 @@ class Trainer:
         return seconds[0], seconds[1]
 
     def plan_seconds(self, seconds: float) -> None:
-        """Choose the numbers of steps that take about `seconds` here, from the speed of a few trial steps."""
+        """Choose the number of steps that takes about `seconds` here, from the speed of a few trial steps."""
         likelihood, adversarial = self.time_steps()
-        self.n_likelihood_steps = max(1, round(self.config.likelihood_share * seconds / likelihood))
-        self.n_adversarial_steps = max(1, round((1 - self.config.likelihood_share) * seconds / adversarial))
+        share = self.config.likelihood_share
+        self.plan_steps(max(2, round(seconds / (share * likelihood + (1 - share) * adversarial))))
 
     def state(self) -> dict[str, Any]:
         """Everything training depends on, as nested dictionaries of tensors and plain values; a copy."""

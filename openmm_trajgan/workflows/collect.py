@@ -128,7 +128,8 @@ def collect_system(
     jobs = []
     for start in range(0, n_replicas, per_context):
         n_here = min(per_context, n_replicas - start)
-        jobs.append((name, out, f"replica{start:04d}", n_here, n_frames, seeds.integer(f"replica {start}")))
+        stream = f"replica{start:04d}" if per_context == 1 else f"batch{start // per_context:04d}-replica"
+        jobs.append((name, out, stream, n_here, n_frames, seeds.integer(f"replica {start}")))
     pool = executor or ProcessPoolExecutor(
         min(processes or os.cpu_count() or 1, len(jobs)), mp_context=multiprocessing.get_context("spawn")
     )
@@ -164,7 +165,7 @@ def simulate_replicas(name: str, out: Path, stream: str, n_replicas: int, n_fram
         buffer,
         system.report_interval,
         system.features(),
-        stream=stream if n_replicas == 1 else stream.removesuffix("0000"),
+        stream=stream,
         n_replicas=n_replicas,
         append=resume,
         n_structures=0 if system.topology() is None else 500,

@@ -34,7 +34,7 @@ PROTOCOLS = {
     "alanine_dipeptide": DemoProtocol(
         n_replicas=6, n_held_out=1, n_frames=10_000, minutes=2.5, n_generated=4, n_generated_frames=50_000
     ),
-    "triple_well": DemoProtocol(n_replicas=100, n_held_out=20, n_frames=2500, minutes=0.75, n_generated=20, n_generated_frames=10_000),
+    "triple_well": DemoProtocol(n_replicas=100, n_held_out=20, n_frames=2500, minutes=1.0, n_generated=20, n_generated_frames=10_000),
 }
 QUICK = {
     "alanine_dipeptide": DemoProtocol(n_replicas=3, n_held_out=1, n_frames=1000, minutes=0.2, n_generated=2, n_generated_frames=3000),

@@ -64,5 +64,6 @@ def test_one_feature_many_features_and_missing_numbers_make_a_page(line, tmp_pat
     assert "<summary>2 more</summary>" in text
     assert "The first 6 of 11 features are shown." in text
     single = FeatureTrajectories([[[0.0], [1.0], [1.0]]], line)
-    audit(single, single, single).to_html(tmp_path / "single.html")
+    train = FeatureTrajectories([[[1.0], [0.0], [1.0]]], line)
+    audit(single, single, train).to_html(tmp_path / "single.html")
     assert "–" in (tmp_path / "single.html").read_text()

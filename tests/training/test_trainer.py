@@ -107,6 +107,9 @@ def test_planned_seconds_become_steps_of_both_stages(windows):
     trainer.plan_seconds(1.0)
     assert trainer.n_likelihood_steps > 3
     assert trainer.n_adversarial_steps > 3
+    planned = (trainer.n_likelihood_steps, trainer.n_adversarial_steps)
+    trainer.plan_steps(sum(planned))
+    assert planned == (trainer.n_likelihood_steps, trainer.n_adversarial_steps), "the number of steps repeats a run exactly"
 
 
 def test_a_checkpoint_that_is_not_whole_is_refused(windows, tmp_path):

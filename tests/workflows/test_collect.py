@@ -56,6 +56,7 @@ def test_processes_side_by_side_write_one_buffer(tmp_path):
     assert buffer.structures().shape == (40, 22, 3)
 
 
+@pytest.mark.filterwarnings("ignore:DCDReader currently makes")
 def test_stored_md_gives_the_frames_a_reporter_would_have_stored(tmp_path, trajgan):
     from openmm import app
 
