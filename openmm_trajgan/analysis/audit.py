@@ -12,6 +12,7 @@ import numpy as np
 
 from openmm_trajgan.analysis.distributions import columns
 from openmm_trajgan.analysis.dynamics import constant_features
+from openmm_trajgan.analysis.report import render
 from openmm_trajgan.analysis.verdict import FigureOfMerit, judge
 from openmm_trajgan.analysis.yardstick import NOUNS, Group, Measurement, Score, Yardstick
 from openmm_trajgan.errors import InputError
@@ -177,8 +178,6 @@ class Audit:
 
     def to_html(self, path: Path | str) -> None:
         """Write the report, one HTML file that needs nothing else."""
-        from openmm_trajgan.analysis.report import render  # matplotlib and jinja2 only where a page is wanted
-
         with replacing(Path(path)) as file:
             file.write(render(self).encode())
 
