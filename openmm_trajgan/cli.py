@@ -19,7 +19,6 @@ COMMANDS = {
     "backmap": "BackmapConfig",
     "audit": "AuditConfig",
 }
-_REPORTED = (TrajGANError, OSError, MemoryError, ArithmeticError)
 
 
 def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
@@ -51,11 +50,13 @@ def _command(module: str, config_name: str) -> Any:
             config = config_type.parse(given, file)
             typer.echo(config.to_yaml() if print_config else workflow.run(config))
         except KeyboardInterrupt:
-            _fail("interrupted; what was written so far is complete, --resume continues it where the command has it", 1)
-        except _REPORTED as error:
+            _fail("interrupted; commands that have --resume can continue", 1)
+        except Exception as error:
             if debug:
                 raise
-            text = " ".join(str(error).split()) or type(error).__name__
+            text = " ".join(str(error).split())
+            if not isinstance(error, TrajGANError | OSError):
+                text = f"{type(error).__name__}: {text}; --debug shows where"
             _fail(text, 2 if isinstance(error, InputError | OSError) else 1)
 
     parameters = [_parameter(name, field) for name, field in config_type.model_fields.items()]

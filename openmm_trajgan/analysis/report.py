@@ -143,7 +143,7 @@ def _pictures(audit: "Audit") -> Iterator[Picture]:
 
 
 def overview(audit: "Audit") -> Figure:
-    """Draw one picture: free-energy surface (the first pair) and time series (its last feature) of held-out MD and generated."""
+    """Draw one picture of held-out MD and generated: free energy of the first pair of features, a stretch of the last of them."""
     reference, generated = audit.yardstick.reference, audit.generated.data
     schema, sets = reference.schema, {"held-out MD": reference, "generated": generated}
     pair = audit.yardstick.pairs[0]

@@ -104,7 +104,7 @@ def to_universe(
     return universe
 
 
-def write_universe(universe: MDAnalysis.Universe, path: Path | str) -> None:
+def write_universe(universe: MDAnalysis.Universe, path: Path | str, *, overwrite: bool = False) -> None:
     """Write a trajectory, and beside it a PDB file of the first frame, which other programs need as its topology.
 
     Both files appear at their final names complete or not at all. The Universe is left at its first frame.
@@ -116,17 +116,22 @@ def write_universe(universe: MDAnalysis.Universe, path: Path | str) -> None:
     path
         File name with an ending for trajectories that MDAnalysis writes, such as ``.xtc``, ``.dcd`` or ``.trr``. Its folder must
         exist. The PDB file has the same name with the ending ``.pdb``.
+    overwrite
+        Whether to replace files of these names.
 
     Raises
     ------
     InputError
-        If the ending is not one of a trajectory, or the folder does not exist.
+        If the ending is not one of a trajectory, the folder does not exist, or a file does and `overwrite` is false.
     """
     path = Path(path)
     if path.suffix.lower() == ".pdb":
         raise InputError(f"{path}: give an ending for trajectories such as .xtc; a PDB file of the first frame goes beside it")
     if not path.parent.is_dir():
         raise InputError(f"{path}: there is no folder {path.parent}; make it first")
+    for target in (path, path.with_suffix(".pdb")):
+        if target.exists() and not overwrite:
+            raise InputError(f"{target}: exists already; choose another name, or pass overwrite=True")
     with _staged(path) as frames, _staged(path.with_suffix(".pdb")) as first, warnings.catch_warnings():
         # Generated molecules have no box and no occupancies, and MDAnalysis says so for each file.
         warnings.filterwarnings("ignore", category=UserWarning, module="MDAnalysis")

@@ -130,9 +130,9 @@ class WindowBuffer:
         return sum(segment.n_frames for stream in self.streams for segment in self._store.segments(stream))
 
     @property
-    def longest_segment(self) -> int:
-        """Frames of the longest segment, which bounds the windows that can be cut."""
-        return max((segment.n_frames for stream in self.streams for segment in self._store.segments(stream)), default=0)
+    def segment_lengths(self) -> list[int]:
+        """Frames of each segment, which bound the windows that can be cut from it."""
+        return [segment.n_frames for stream in self.streams for segment in self._store.segments(stream)]
 
     def set_frame_interval(self, frame_interval: float) -> None:
         """Record the time between frames, ps.

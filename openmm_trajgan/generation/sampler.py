@@ -19,7 +19,7 @@ def generate_trajectories(
     n_frames: int,
     n_trajectories: int,
     seed: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[int], object] | None = None,
 ) -> FeatureTrajectories:
     """Draw independent trajectories, each as a chain of windows that continue one another.
 
@@ -34,7 +34,7 @@ def generate_trajectories(
     seed
         Root seed; None draws one and records it in the provenance.
     progress
-        Called after every window with the frames done and `n_frames`.
+        Called after every window with the frames done.
 
     Returns
     -------
@@ -66,7 +66,7 @@ def generate_trajectories(
         done += kept
         context = window[:, -(config.context_length + 1) :]
         if progress is not None:
-            progress(done, n_frames)
+            progress(done)
     if not np.isfinite(frames).all():
         trajectory, frame, column = np.argwhere(~np.isfinite(frames))[0]
         value = frames[trajectory, frame, column]

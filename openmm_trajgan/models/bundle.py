@@ -58,7 +58,7 @@ class ModelBundle:
         InputError
             If the file is missing, truncated, of another kind or of a newer format.
         """
-        metadata, tensors = read_safetensors(Path(path), _FORMAT, device)
+        metadata, tensors = read_safetensors(Path(path), _FORMAT)
         try:
             schema = FeatureSchema.model_validate_json(metadata["schema"])
             config = GeneratorConfig(**json.loads(metadata["generator"]))
@@ -72,7 +72,7 @@ class ModelBundle:
         return cls(generator.to(device).eval(), schema, json.loads(metadata["training"]))
 
 
-def read_safetensors(path: Path, kind: str, device: str = "cpu") -> tuple[dict[str, str], dict[str, torch.Tensor]]:
+def read_safetensors(path: Path, kind: str) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
     """Metadata and tensors of one of this package's safetensors files.
 
     Raises
@@ -81,7 +81,7 @@ def read_safetensors(path: Path, kind: str, device: str = "cpu") -> tuple[dict[s
         If the file is missing, not complete, of another kind, or of a newer format.
     """
     try:
-        with safe_open(path, framework="pt", device=device) as file:
+        with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except FileNotFoundError:

@@ -42,7 +42,7 @@ class FeatureEncoding(nn.Module):
         Which features are periodic.
     frames
         Real frames in physical units, ``(n_frames, n_features)``, for the mean, standard deviation and range of each feature on
-        the line; a constant feature is not scaled.
+        the line; a constant feature stays constant to six digits.
     """
 
     mean: Tensor
@@ -56,7 +56,7 @@ class FeatureEncoding(nn.Module):
         mean, scale = frames.mean(dim=0), frames.std(dim=0, correction=0)
         periodic = torch.as_tensor(schema.periodic)
         radians = torch.tensor([(period or 1.0) / (2 * math.pi) for period in schema.periods])
-        scale = torch.where(scale > 0, scale, torch.ones_like(scale))
+        scale = torch.where(scale > 0, scale, 1e-6 * mean.abs().clamp_min(1.0))
         self.register_buffer("mean", torch.where(periodic, torch.zeros_like(mean), mean))
         self.register_buffer("scale", torch.where(periodic, radians, scale))
         self.register_buffer("periodic", periodic)

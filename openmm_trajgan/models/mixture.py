@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from openmm_trajgan.models.encoding import wrap_angles
 
+_MIN_LOG_RESIDUAL = math.log(1e-3)  # of the spread; without a floor the likelihood of discrete values has no maximum
 _MAX_ANGULAR_SPREAD = 1.0  # rad; a wrapped Gaussian this narrow has 0.2 % of its mass outside the nearest image
 _FULL_COVARIANCE_UP_TO = 12  # features; beyond, components have diagonal covariance
 _RELAXATION_TEMPERATURE = 0.5
@@ -16,11 +17,13 @@ _RELAXATION_TEMPERATURE = 0.5
 class ConditionalMixture(nn.Module):
     """Law of a frame given other frames: an MLP gives the weights, means and covariances of `n_components` Gaussians.
 
-    A covariance is written as a regression: each feature deviates by a linear function of the deviations of the features before it,
-    plus a residual of its own. A frame is described by its offset from a base frame in units of `spread`. For a periodic feature the mean offset is the angle
+    A covariance is written as a regression: each feature deviates by a linear function of the deviations of the features before
+    it, plus a residual of its own.
+
+    A frame is described by its offset from a base frame in units of `spread`. For a periodic feature the mean offset is the angle
     ``atan2(s·o₁, 1 + s·o₂)`` of two network outputs: for a small spread s that is s·o₁, and for a large one every direction can be
-    reached from every base without a jump. The distance to a component is measured to its nearest image, which makes the likelihood
-    a lower bound of the wrapped one, tight because the angular spread of a component is bounded.
+    reached from every base without a jump. The distance to a component is measured to its nearest image, which makes the
+    likelihood a lower bound of the wrapped one, tight because the angular spread of a component is bounded.
 
     Parameters
     ----------
@@ -74,6 +77,7 @@ class ConditionalMixture(nn.Module):
         logits, along, across, log_residuals, coefficients = outputs.split(
             [1, n_features, n_features, n_features, self.n_coefficients], dim=-1
         )
+        log_residuals = _MIN_LOG_RESIDUAL + nn.functional.softplus(log_residuals - _MIN_LOG_RESIDUAL)
         straight = self.spread * along
         if bool(self.periodic.any()):
             turned = torch.atan2(straight, 1 + self.spread * across)

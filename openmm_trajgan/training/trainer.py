@@ -1,8 +1,9 @@
 """The only place where an optimiser steps.
 
 Training has two stages. The *likelihood* stage fits every step of the generator to real windows by maximum likelihood. The
-*adversarial* stage is the Wasserstein GAN with gradient penalty on whole windows: the generator continues real contexts, the critic
-compares what it wrote with what followed in the simulation, on every time scale, and the likelihood stays in the loss as an anchor.
+*adversarial* stage is the Wasserstein GAN with gradient penalty: the generator writes whole windows that continue real contexts,
+the critic compares patches of them, at strides from one frame to the window, with what followed in the simulation, and the
+likelihood stays in the loss as an anchor.
 """
 
 import time
@@ -22,6 +23,7 @@ from openmm_trajgan.models.generator import WindowGenerator
 from openmm_trajgan.models.objective import critic_loss, generator_loss
 from openmm_trajgan.seeding import Seeds
 from openmm_trajgan.training.averaging import exponential_average
+from openmm_trajgan.training.interrupt import deferred_interrupt
 
 _HISTORY_POINTS = 200
 _TIMED_STEPS = 12
@@ -98,7 +100,7 @@ class Trainer:
     average : torch.optim.swa_utils.AveragedModel
         Running average of the generator.
     history : list of dict
-        Learning curve: step, stage, loss and Wasserstein distance.
+        Learning curve: step, loss and, in the adversarial stage, Wasserstein distance.
     """
 
     def __init__(
@@ -152,26 +154,28 @@ class Trainer:
         progress
             Called after every step with the step, the number of steps and the figures of the step.
         checkpoint
-            Called about every `checkpoint_seconds`, and before an interrupt leaves this method.
+            Called about every `checkpoint_seconds`, and when Ctrl-C stops the training, which it does between steps.
 
         Raises
         ------
         NonFiniteError
             If a loss becomes NaN or infinite.
+        KeyboardInterrupt
+            After Ctrl-C.
         """
         last_checkpoint = time.monotonic()
-        try:
-            while self.step < min(self.n_steps, until or self.n_steps):
+        with deferred_interrupt() as interrupted:
+            while self.step < min(self.n_steps, until or self.n_steps) and not interrupted():
                 figures = self.train_step()
                 if progress is not None:
                     progress(self.step, self.n_steps, figures)
                 if checkpoint is not None and time.monotonic() - last_checkpoint > checkpoint_seconds:
                     checkpoint()
                     last_checkpoint = time.monotonic()
-        except KeyboardInterrupt:
-            if checkpoint is not None:
-                checkpoint()
-            raise
+            if interrupted():
+                if checkpoint is not None:
+                    checkpoint()
+                raise KeyboardInterrupt
 
     def train_step(self) -> dict[str, float]:
         """Take the next step of whichever stage it belongs to."""
@@ -182,7 +186,10 @@ class Trainer:
         self.step += 1
         self.average.update_parameters(self.generator)
         if not all(np.isfinite(value) for value in figures.values()):
-            raise NonFiniteError(f"training step {self.step}: the loss is not finite ({figures}); train again with another seed")
+            raise NonFiniteError(
+                f"training step {self.step}: the loss is not finite ({figures}); look for features that hardly vary or take few "
+                "values, or lower likelihood_rate"
+            )
         if self.step % max(1, self.n_steps // _HISTORY_POINTS) == 0:
             self.history.append({"step": self.step, **figures})
         return figures

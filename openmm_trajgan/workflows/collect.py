@@ -5,16 +5,18 @@ import os
 import time
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from pathlib import Path
-from typing import Any, Literal
+from tempfile import TemporaryDirectory
+from typing import Literal
 
 from pydantic import Field, model_validator
 
 from openmm_trajgan.buffer import WindowBuffer
-from openmm_trajgan.errors import InputError
+from openmm_trajgan.errors import InputError, NonFiniteError
 from openmm_trajgan.features.base import Featurizer
 from openmm_trajgan.seeding import Seeds
+from openmm_trajgan.storage import replacing
 from openmm_trajgan.systems import NAMES, get_system
-from openmm_trajgan.workflows.config import Argument, WorkflowConfig, require_new
+from openmm_trajgan.workflows.config import Argument, WorkflowConfig, replace_folder, require_new
 from openmm_trajgan.workflows.progress import progress_bar
 
 _FRAMES_PER_CHECKPOINT = 2000
@@ -24,7 +26,9 @@ _POLL_SECONDS = 0.5
 class CollectConfig(WorkflowConfig):
     """Run a system of this package with the reporter attached, or read stored MD."""
 
-    system: str | None = Argument(f"system to simulate: {', '.join(NAMES)}; none to read --topology and --trajectory")
+    system: str | None = Argument(
+        None, description=f"system to simulate: {', '.join(NAMES)}; none to read --topology and --trajectory"
+    )
     out: Path = Field(description="window buffer to write, a folder")
     frames: int | None = Field(None, gt=0, description="frames per replica to simulate")
     replicas: int = Field(1, gt=0, description="independent replicas to simulate")
@@ -37,11 +41,6 @@ class CollectConfig(WorkflowConfig):
     )
     resume: bool = Field(False, description="continue an interrupted simulation from its last checkpoint")
     force: bool = Field(False, description="replace an existing buffer")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _no_system_is_none(cls, values: dict[str, Any]) -> dict[str, Any]:
-        return {"system": None, **values}
 
     @model_validator(mode="after")
     def _one_source(self) -> "CollectConfig":
@@ -56,9 +55,16 @@ class CollectConfig(WorkflowConfig):
 
 def run(config: CollectConfig) -> str:
     """Collect and return what was done in words."""
-    require_new(config.out, force=config.force, resume=config.resume)
+    require_new(config.out, force=config.force, resume=config.resume, folder=True)
+    if config.resume and config.out.exists():
+        config = config.continued(config.out, free={"frames", "processes", "resume", "force"})
+    config = config.with_seed()
     if config.system is not None:
         assert config.frames is not None
+        get_system(config.system)  # a wrong name must not cost a folder
+        if not config.resume:
+            replace_folder(config.out)
+            config.write_beside(config.out)
         collect_system(
             config.system,
             config.out,
@@ -70,8 +76,12 @@ def run(config: CollectConfig) -> str:
         )
     else:
         assert config.topology is not None
-        collect_stored(config.topology, config.trajectory, config.out, config.features)
-    config.write_beside(config.out)
+        with TemporaryDirectory(dir=config.out.parent, prefix=f".{config.out.name}.") as unfinished:
+            made = Path(unfinished) / "buffer"
+            collect_stored(config.topology, config.trajectory, made, config.features)
+            replace_folder(config.out)
+            made.replace(config.out)
+        config.write_beside(config.out)
     buffer = WindowBuffer(config.out)
     interval = buffer.schema.frame_interval or 0.0
     return (
@@ -152,7 +162,6 @@ def collect_system(
 
 def simulate_replicas(name: str, out: Path, stream: str, n_replicas: int, n_frames: int, seed: int, resume: bool) -> None:
     """Run one simulation, which holds `n_replicas` replicas, up to `n_frames` frames; a job for a worker process."""
-    os.environ.setdefault("OPENMM_CPU_THREADS", "1")
     from openmm_trajgan.windows.reporter import WindowReporter
 
     system = get_system(name)
@@ -175,7 +184,8 @@ def simulate_replicas(name: str, out: Path, stream: str, n_replicas: int, n_fram
     while simulation.currentStep < last:
         simulation.step(min(_FRAMES_PER_CHECKPOINT * system.report_interval, last - simulation.currentStep))
         reporter.flush()
-        simulation.saveCheckpoint(str(checkpoint))
+        with replacing(checkpoint) as file:
+            simulation.saveCheckpoint(file)
     reporter.close()
     buffer.close()
 
@@ -207,7 +217,10 @@ def collect_stored(topology: Path, trajectories: list[Path], out: Path, kind: st
     buffer = WindowBuffer(out, schema=features.schema)
     with progress_bar(len(universes), "reading", "trajectory") as bar:
         for index, universe in enumerate(universes):
-            from_universe(universe, features, buffer, stream=f"replica{index:04d}")
+            try:
+                from_universe(universe, features, buffer, stream=f"replica{index:04d}")
+            except NonFiniteError as error:
+                raise InputError(f"{trajectories[index]}: {error}") from error
             bar.update()
     buffer.close()
     return buffer

@@ -8,12 +8,15 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from openmm_trajgan.errors import InputError
+from openmm_trajgan.seeding import Seeds
 from openmm_trajgan.storage import replacing
 
+_MARK = "# written by openmm-trajgan"
 
-def Argument(description: str) -> Any:
+
+def Argument(default: Any = ..., *, description: str) -> Any:
     """Field of a configuration that the command line takes by position."""
-    return Field(description=description, json_schema_extra={"positional": True})
+    return Field(default, description=description, json_schema_extra={"positional": True})
 
 
 class WorkflowConfig(BaseModel):
@@ -50,6 +53,10 @@ class WorkflowConfig(BaseModel):
                 f"{name}: {first['msg'].removeprefix('Value error, ')}{found}; see --print-config or --help"
             ) from error
 
+    def with_seed(self) -> Self:
+        """Return a copy whose root seed, if it has none, is drawn now, so that it is written down with the rest."""
+        return self.model_copy(update={"seed": Seeds(getattr(self, "seed")).root})  # noqa: B009 (the base has no such field)
+
     def to_yaml(self) -> str:
         """Return every field with its value."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
@@ -58,10 +65,29 @@ class WorkflowConfig(BaseModel):
         """Write the resolved configuration into a folder, or beside a file as ``<name>.config.yaml``."""
         target = output / "config.yaml" if output.is_dir() else output.with_name(output.name + ".config.yaml")
         with replacing(target) as file:
-            file.write(self.to_yaml().encode())
+            file.write(f"{_MARK}\n{self.to_yaml()}".encode())
+
+    def continued(self, output: Path, *, free: set[str]) -> Self:
+        """Return this configuration with the seed of the job that made the folder `output`, which it continues.
+
+        Raises
+        ------
+        InputError
+            If `output` holds no such job, or one with other values in a field that is not `free`.
+        """
+        try:
+            before = yaml.safe_load((output / "config.yaml").read_text())
+        except OSError as error:
+            raise InputError(f"{output}: nothing to resume (no config.yaml in it); begin without --resume") from error
+        config = self if getattr(self, "seed", None) is not None else self.model_copy(update={"seed": before["seed"]})
+        for name, value in config.model_dump(mode="json").items():
+            if name not in free and before.get(name) != value:
+                begun = f"{name}={before.get(name)}"
+                raise InputError(f"{output}: begun with {begun}, found {value}; resume with the same, or choose another --out")
+        return config
 
 
-def require_new(output: Path, *, force: bool, resume: bool = False) -> None:
+def require_new(output: Path, *, force: bool, resume: bool = False, folder: bool = False) -> None:
     """Refuse to overwrite, before any work is done.
 
     Parameters
@@ -69,24 +95,51 @@ def require_new(output: Path, *, force: bool, resume: bool = False) -> None:
     output
         File or folder that the job will make.
     force
-        Replace what is there: a file when the new one is complete; a folder, if one of our jobs made it, at once.
+        Allow to replace what is there.
     resume
-        Continue what is there.
+        Allow to continue what is there.
+    folder
+        Whether the job makes a folder; one that is there is replaced only if one of our jobs made it, by `replace_folder`.
 
     Raises
     ------
     InputError
-        If `output` exists and neither is given, or its parent folder does not exist.
+        If `output` exists and may not be replaced, or its parent folder does not exist.
     """
     if not output.parent.is_dir():
         raise InputError(f"{output.parent}: no such folder; make it, or choose another --out")
-    if not output.exists() or resume:
+    if not output.exists() or (resume and folder):
         return
+    if output.is_dir() != folder:
+        kind = "folder" if output.is_dir() else "file"
+        raise InputError(f"{output}: is a {kind} already; choose another --out")
     if not force:
         raise InputError(f"{output}: exists already; choose another --out, or --force to replace it")
-    if output.is_dir():
-        if any(output.iterdir()) and not (output / "config.yaml").exists():
-            raise InputError(
-                f"{output}: not made by this program (no config.yaml in it); remove it yourself or choose another --out"
-            )
+    if folder and any(output.iterdir()) and not _is_ours(output):
+        raise InputError(f"{output}: not made by this program (no config.yaml of it in there); choose another --out")
+
+
+def replace_folder(output: Path) -> None:
+    """Make an empty folder where `require_new` allowed it, once everything that can be wrong with the input has been checked."""
+    if output.exists():
         shutil.rmtree(output)
+    output.mkdir()
+
+
+def require_outside(path: Path, output: Path) -> None:
+    """Refuse an input that lies in the folder to be replaced.
+
+    Raises
+    ------
+    InputError
+        If it does.
+    """
+    if path.resolve().is_relative_to(output.resolve()):
+        raise InputError(f"{path}: lies in {output}, which would be replaced; choose another --out")
+
+
+def _is_ours(folder: Path) -> bool:
+    try:
+        return (folder / "config.yaml").read_text().startswith(_MARK)
+    except OSError:
+        return False

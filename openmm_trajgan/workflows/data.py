@@ -18,7 +18,7 @@ from openmm_trajgan.workflows.config import WorkflowConfig
 class DataConfig(WorkflowConfig):
     """Options that say what arrays without a schema hold."""
 
-    frame_interval: float | None = Field(None, gt=0, description="time between frames of .npy data, ps")
+    frame_interval: float | None = Field(None, gt=0, allow_inf_nan=False, description="time between frames of .npy data, ps")
     periodic: list[int] = Field([], description="columns of .npy data that are angles in radians, counted from 0")
 
 
@@ -65,10 +65,10 @@ def load_data(path: Path, config: DataConfig, like: FeatureSchema | None = None)
         series = list(array) if array.ndim == 3 else [array]
         return _with_schema(series, [f"{path.stem}-{index}" for index in range(len(series))], [path] * len(series), config, like)
     if path.suffix == ".npz" and not _has_schema(path):
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: _checked(archive[name], path) for name in archive.files}
         series, names = [], []
-        for name, array in arrays.items():
+        for name, array in _load_archive(path).items():
+            if array.ndim not in (2, 3):
+                raise InputError(f"{path}: expected (n_frames, n_features) in {name!r}, found shape {array.shape}")
             parts = list(array) if array.ndim == 3 else [array]
             series += parts
             names += [f"{name}-{index}" for index in range(len(parts))]
@@ -98,6 +98,16 @@ def _load_array(path: Path) -> NDArray[Any]:
         raise InputError(f"{path}: not a complete .npy file of numbers ({str(error).splitlines()[0]})") from error
 
 
+def _load_archive(path: Path) -> dict[str, NDArray[Any]]:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: _checked(archive[name], path) for name in archive.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path}: not a complete .npz file of numbers ({str(error).splitlines()[0]})") from error
+
+
 def _checked(array: NDArray[Any], path: Path) -> NDArray[Any]:
     if not np.issubdtype(array.dtype, np.number) or np.iscomplexobj(array):
         raise InputError(f"{path}: expected real numbers, found {array.dtype}")
@@ -107,6 +117,8 @@ def _checked(array: NDArray[Any], path: Path) -> NDArray[Any]:
 def _with_schema(
     series: list[NDArray[Any]], names: list[str], files: list[Path], config: DataConfig, like: FeatureSchema | None
 ) -> FeatureTrajectories:
+    if not series:
+        raise InputError("no trajectory in the data; check the file")
     n_features = series[0].shape[-1]
     for array, file in zip(series, files, strict=True):
         if array.ndim != 2 or array.shape[1] != n_features or not array.size:
@@ -121,6 +133,9 @@ def _with_schema(
     outside = [column for column in config.periodic if not 0 <= column < n_features]
     if outside:
         raise InputError(f"--periodic {outside[0]}: the data have columns 0 to {n_features - 1}")
+    for column in config.periodic:
+        if max(np.abs(array[:, column]).max() for array in series) > 2 * math.pi + 1e-3:
+            raise InputError(f"--periodic {column}: values beyond 2π are no angles in radians; convert the column, degrees perhaps")
     angles = [column in config.periodic for column in range(n_features)]
     schema = FeatureSchema(
         names=tuple(f"feature {column}" for column in range(n_features)),

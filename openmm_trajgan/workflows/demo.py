@@ -14,7 +14,7 @@ from openmm_trajgan.seeding import Seeds
 from openmm_trajgan.storage import replacing
 from openmm_trajgan.systems import NAMES, get_system
 from openmm_trajgan.workflows.collect import collect_system
-from openmm_trajgan.workflows.config import WorkflowConfig, require_new
+from openmm_trajgan.workflows.config import Argument, WorkflowConfig, replace_folder, require_new
 from openmm_trajgan.workflows.estimator import TrajGAN
 
 
@@ -34,10 +34,14 @@ PROTOCOLS = {
     "alanine_dipeptide": DemoProtocol(
         n_replicas=6, n_held_out=1, n_frames=10_000, minutes=2.5, n_generated=4, n_generated_frames=50_000
     ),
-    "triple_well": DemoProtocol(n_replicas=100, n_held_out=20, n_frames=2500, minutes=1.0, n_generated=20, n_generated_frames=10_000),
+    "triple_well": DemoProtocol(
+        n_replicas=100, n_held_out=20, n_frames=2500, minutes=1.0, n_generated=20, n_generated_frames=10_000
+    ),
 }
 QUICK = {
-    "alanine_dipeptide": DemoProtocol(n_replicas=3, n_held_out=1, n_frames=1000, minutes=0.2, n_generated=2, n_generated_frames=3000),
+    "alanine_dipeptide": DemoProtocol(
+        n_replicas=3, n_held_out=1, n_frames=1000, minutes=0.2, n_generated=2, n_generated_frames=3000
+    ),
     "triple_well": DemoProtocol(n_replicas=20, n_held_out=5, n_frames=500, minutes=0.15, n_generated=4, n_generated_frames=2000),
 }
 
@@ -45,7 +49,7 @@ QUICK = {
 class DemoConfig(WorkflowConfig):
     """Simulate a system, learn from it, generate more of it and report how good that is."""
 
-    system: str = Field("alanine_dipeptide", description=f"system: {', '.join(NAMES)}", json_schema_extra={"positional": True})
+    system: str = Argument("alanine_dipeptide", description=f"system: {', '.join(NAMES)}")
     out: Path = Field(description="folder to write everything to")
     minutes: float | None = Field(None, gt=0, description="how long to train, minutes; default: as suits the system")
     seed: int = Field(1, ge=0, description="root seed of simulation, training and generation")
@@ -61,9 +65,12 @@ def run(config: DemoConfig) -> str:
     protocol = (QUICK if config.quick else PROTOCOLS)[config.system]
     minutes = config.minutes or protocol.minutes
     out, seeds = config.out, Seeds(config.seed)
-    require_new(out, force=config.force, resume=config.resume)
-    out.mkdir(exist_ok=True)
-    config.write_beside(out)
+    require_new(out, force=config.force, resume=config.resume, folder=True)
+    if config.resume and out.exists():
+        config.continued(out, free={"processes", "resume", "force"})
+    else:
+        replace_folder(out)
+        config.write_beside(out)
     model, trajectories, checkpoint = out / "model.trajgan", out / "generated.npz", out / "training.checkpoint"
 
     buffer = collect_system(
@@ -92,7 +99,7 @@ def run(config: DemoConfig) -> str:
 
     topology = system.topology()
     universe = to_universe(generated, topology, None if topology is None else buffer, trajectory=0)
-    write_universe(universe, out / "generated.xtc")
+    write_universe(universe, out / "generated.xtc", overwrite=True)
     result = audit(held_out, generated, train, seed=config.seed)
     result.to_json(out / "audit.json")
     result.to_html(out / "report.html")
@@ -112,11 +119,13 @@ def _five_lines(
 ) -> str:
     out = config.out
     interval = (held_out.schema.frame_interval or 0.0) / 1000
-    simulated = f"{len(train) + len(held_out)} replicas, {(train.n_frames + held_out.n_frames) * interval:.3g} ns in all"
+    n_held_out = len(held_out.replica_names)
+    n_replicas = len(train.replica_names) + n_held_out
+    simulated = f"{n_replicas} replicas, {(train.n_frames + held_out.n_frames) * interval:.3g} ns in all"
     made = f"{len(generated)} trajectories of {len(generated.values[0])} frames, {generated.n_frames * interval:.3g} ns"
     size = f"{universe.trajectory.n_frames} frames, {len(universe.atoms)} atoms"
     lines = (
-        f"Simulated {title}: {simulated}, {len(held_out)} of them never shown to the model ({out / 'md.windows'}).",
+        f"Simulated {title}: {simulated}, {n_held_out} of them never shown to the model ({out / 'md.windows'}).",
         f"Generated {made}, one frame every {1000 * interval:g} ps like the simulation ({out / 'generated.npz'}).",
         f"Structures of the first one: {out / 'generated.pdb'} with {out / 'generated.xtc'} ({size}), for MDAnalysis, mdtraj, VMD.",
         " ".join([result.headline(), *result.findings()]),

@@ -1,6 +1,8 @@
 """Fit and generate: the model as one object."""
 
+import hashlib
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -54,7 +56,7 @@ class TrajGAN:
     Raises
     ------
     InputError
-        If `window_length` is not a power of two of at least 4.
+        If `window_length` is not a power of two of at least 4, or the device is not available.
 
     Examples
     --------
@@ -80,10 +82,9 @@ class TrajGAN:
             raise InputError(
                 f"window_length: expected a power of two of at least 4, found {window_length}; use for example 32, 64 or 128"
             )
-        try:
-            torch.empty(0, device=device)
-        except (RuntimeError, AssertionError) as error:
-            raise InputError(f"device {device!r} is not available here ({str(error).splitlines()[0]}); use 'cpu'") from error
+        if context_length < 0:
+            raise InputError(f"context_length: expected 0 or more frames, found {context_length}")
+        _require_device(device)
         self.window_length = window_length
         self.context_length = context_length
         self.training = training or TrainingConfig()
@@ -109,7 +110,7 @@ class TrajGAN:
         data
             Time series, or the buffer that holds them.
         minutes
-            How long to train. It is turned into a number of steps by timing a few, so two runs differ by that number:
+            How long to train; it is turned into a number of steps by timing a few, so two runs differ by that number:
             `training_record` tells it, and `steps` repeats it exactly.
         steps
             Number of training steps, instead of `minutes`.
@@ -130,18 +131,32 @@ class TrajGAN:
             If the training diverges.
         """
         buffer = data if isinstance(data, WindowBuffer) else WindowBuffer.from_trajectories(data)
-        if minutes <= 0 or (steps is not None and steps < 2):
+        if not minutes > 0 or (steps is not None and steps < 2):
             raise InputError(f"expected a positive time or at least 2 steps, found minutes={minutes}, steps={steps}")
+        if seed is not None and seed < 0:
+            raise InputError(f"seed: expected 0 or more, found {seed}")
         path = None if checkpoint is None else Path(checkpoint)
         state: dict[str, Any] | None = None
         about: dict[str, Any] = {}
         if resume and path is not None and path.exists():
             state, about = load_checkpoint(path)
-            self._require_same_run(about, buffer, path)
         root = about["seed"] if state is not None else Seeds(seed).root
         trainer = self._trainer(buffer, root)
-        about = {"seed": root, "digest": buffer.schema.digest, "window_length": self.window_length, "n_frames": buffer.n_frames}
+        run = {
+            "seed": root if seed is None else seed,
+            "steps": steps,
+            "window_length": self.window_length,
+            "context_length": trainer.generator.config.context_length,
+            "config": self.training.as_dict(),
+            "features": buffer.schema.digest,
+            "data": _digest(buffer),
+        }
         if state is not None:
+            for name, value in run.items():
+                if about[name] != value:
+                    raise InputError(
+                        f"{path}: belongs to a training with {name} {about[name]}, found {value}; train anew without resume"
+                    )
             trainer.restore(state)
         elif steps is not None:
             trainer.plan_steps(steps)
@@ -154,15 +169,15 @@ class TrajGAN:
                 bar.set_postfix({name: f"{value:.3f}" for name, value in figures.items()}, refresh=False)
                 bar.update()
 
-            save = None if path is None else lambda: save_checkpoint(path, trainer.state(), about)
+            save = None if path is None else lambda: save_checkpoint(path, trainer.state(), run)
             trainer.run(progress=show, checkpoint=save)
         record = {
-            **about,
+            **run,
+            "n_frames": buffer.n_frames,
             "n_likelihood_steps": trainer.n_likelihood_steps,
             "n_adversarial_steps": trainer.n_adversarial_steps,
             "seconds": round(time.perf_counter() - start, 1),
             "replicas": list(buffer.streams),
-            "config": self.training.as_dict(),
             "history": trainer.history,
             "versions": {name: version(name) for name in ("openmm-trajgan", "torch", "numpy")},
         }
@@ -173,13 +188,20 @@ class TrajGAN:
 
     def _trainer(self, buffer: WindowBuffer, seed: int) -> Trainer:
         shortest = self.window_length + 1
-        longest = buffer.longest_segment
-        if longest < shortest:
+        lengths = buffer.segment_lengths
+        usable = [length for length in lengths if length >= shortest]
+        if not usable:
             raise InputError(
-                f"window_length={self.window_length} needs trajectories of at least {shortest} frames, the longest has {longest}; "
-                "use a shorter window or longer trajectories"
+                f"window_length={self.window_length} needs trajectories of at least {shortest} frames, "
+                f"the longest has {max(lengths, default=0)}; use a shorter window or longer trajectories"
             )
-        context_length = min(self.context_length, longest - shortest)
+        if len(usable) < len(lengths):
+            warnings.warn(
+                f"{len(lengths) - len(usable)} of {len(lengths)} trajectories are shorter than a window and one frame "
+                f"({shortest}) and are left out: {sum(lengths) - sum(usable)} of {sum(lengths)} frames",
+                stacklevel=4,
+            )
+        context_length = min(self.context_length, min(usable) - shortest)
         config = GeneratorConfig(self.window_length, context_length)
         windows = buffer.windows(config.n_frames)
         seeds = Seeds(seed)
@@ -191,15 +213,6 @@ class TrajGAN:
             generator = WindowGenerator(encoding, config, typical_spreads(encoding, config, reduced)).to(self.device)
             critic = MultiScaleCritic(encoding, reduced).to(self.device)
         return Trainer(generator, critic, windows, seed=seed, config=self.training)
-
-    def _require_same_run(self, about: dict[str, Any], buffer: WindowBuffer, path: Path) -> None:
-        found = (buffer.schema.digest, self.window_length, buffer.n_frames)
-        expected = (about["digest"], about["window_length"], about["n_frames"])
-        if found != expected:
-            raise InputError(
-                f"{path}: belongs to a training on other data (features, window length, frames: {expected}, now {found}); "
-                "train anew without resume"
-            )
 
     @property
     def bundle(self) -> ModelBundle:
@@ -251,7 +264,7 @@ class TrajGAN:
                 n_frames=n_frames,
                 n_trajectories=n_trajectories,
                 seed=seed,
-                progress=lambda done, _: bar.update(done - bar.n) and None,
+                progress=lambda done: bar.update(done - bar.n),
             )
 
     def save(self, path: Path | str) -> None:
@@ -267,8 +280,24 @@ class TrajGAN:
         InputError
             If the file is missing, truncated, of another kind or of a newer format.
         """
+        _require_device(device)
         bundle = ModelBundle.load(path, device)
         config = bundle.generator.config
         gan = cls(config.window_length, context_length=config.context_length, device=device)
         gan._bundle = bundle
         return gan
+
+
+def _require_device(device: str) -> None:
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"device {device!r} is not available here ({str(error).splitlines()[0]}); use 'cpu'") from error
+
+
+def _digest(buffer: WindowBuffer) -> str:
+    """Hash of all frames, 16 hexadecimal digits."""
+    digest = hashlib.sha256()
+    for series in buffer.trajectories():
+        digest.update(series.tobytes())
+    return digest.hexdigest()[:16]

@@ -14,7 +14,7 @@ from openmm_trajgan.workflows.estimator import TrajGAN
 class GenerateConfig(WorkflowConfig):
     """Generate trajectories from a trained model."""
 
-    model: Path = Argument("model file")
+    model: Path = Argument(description="model file")
     out: Path = Field(description="file to write: .npy holds (trajectories, frames, features); any other ending keeps the schema")
     frames: int = Field(gt=0, description="frames per trajectory, at the frame interval of the training data")
     trajectories: int = Field(1, gt=0, description="number of independent trajectories")
@@ -26,6 +26,7 @@ class GenerateConfig(WorkflowConfig):
 def run(config: GenerateConfig) -> str:
     """Generate, write and return what was done in words."""
     require_new(config.out, force=config.force)
+    config = config.with_seed()
     gan = TrajGAN.load(config.model, config.device)
     generated = gan.generate(config.frames, config.trajectories, seed=config.seed, progress=True)
     write_trajectories(generated, config.out)

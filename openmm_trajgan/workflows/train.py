@@ -13,9 +13,9 @@ from openmm_trajgan.workflows.estimator import TrajGAN
 class TrainConfig(DataConfig):
     """Train a model on time series."""
 
-    data: Path = Argument("window buffer, .npy/.npz file, or folder of .npy files (one trajectory each)")
+    data: Path = Argument(description="window buffer, .npy/.npz file, or folder of .npy files (one trajectory each)")
     out: Path = Field(description="model file to write, for example model.trajgan")
-    window_length: int = Field(64, description="frames drawn in one shot, a power of two")
+    window_length: int = Field(64, description="frames drawn in one shot, a power of two; trajectories need one frame more")
     minutes: float = Field(3.0, gt=0, description="how long to train, minutes")
     steps: int | None = Field(None, ge=2, description="training steps, instead of minutes: repeats a run exactly")
     seed: int | None = Field(None, ge=0, description="root seed; none draws one and records it")
@@ -30,13 +30,15 @@ def run(config: TrainConfig) -> str:
     checkpoint = config.out.with_name(config.out.name + ".checkpoint")
     if checkpoint.exists() and not (config.resume or config.force):
         raise InputError(f"{checkpoint}: an interrupted training is there; --resume continues it, --force begins anew")
+    if not config.resume:
+        config = config.with_seed()
     gan = TrajGAN(config.window_length, device=config.device)
     data = load_data(config.data, config)
     gan.fit(data, minutes=config.minutes, steps=config.steps, seed=config.seed, checkpoint=checkpoint, resume=config.resume)
     gan.save(config.out)
-    config.write_beside(config.out)
-    checkpoint.unlink(missing_ok=True)
     record = gan.training_record
+    config.model_copy(update={"seed": record["seed"]}).write_beside(config.out)
+    checkpoint.unlink(missing_ok=True)
     steps = record["n_likelihood_steps"] + record["n_adversarial_steps"]
     return (
         f"{config.out}: trained on {record['n_frames']} frames of {len(record['replicas'])} trajectories "

@@ -1,4 +1,5 @@
 import json
+import signal
 
 import numpy as np
 import pytest
@@ -74,18 +75,22 @@ def test_resumed_training_equals_uninterrupted_training_bit_for_bit(windows, tmp
     assert json.dumps(whole.history) == json.dumps(second.history)
 
 
-def test_an_interrupt_writes_a_checkpoint_to_continue_from(windows, tmp_path):
+def test_an_interrupt_writes_a_checkpoint_to_continue_from(windows, tmp_path, monkeypatch):
     whole = make_trainer(windows)
     whole.run()
     interrupted = make_trainer(windows)
 
-    def interrupt(step, n_steps, figures):
-        if step == 8:
-            raise KeyboardInterrupt
+    draw = interrupted._draw
 
+    def interrupt(n):
+        if interrupted.step == 7:
+            signal.raise_signal(signal.SIGINT)  # in the middle of the eighth step
+        return draw(n)
+
+    monkeypatch.setattr(interrupted, "_draw", interrupt)
     path = tmp_path / "checkpoint"
     with pytest.raises(KeyboardInterrupt):
-        interrupted.run(progress=interrupt, checkpoint=lambda: save_checkpoint(path, interrupted.state(), {}))
+        interrupted.run(checkpoint=lambda: save_checkpoint(path, interrupted.state(), {}))
     resumed = make_trainer(windows, seed=99)
     resumed.restore(load_checkpoint(path)[0])
     assert resumed.step == 8

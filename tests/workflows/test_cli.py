@@ -1,5 +1,6 @@
 """The command line as checks outside this repository call it, and its answers to bad input."""
 
+import signal
 import subprocess
 from pathlib import Path
 
@@ -210,8 +211,8 @@ def test_interrupted_training_continues(trajgan, folder_of_npy, tmp_path, monkey
     step = Trainer.train_step
 
     def interrupted(self):
-        if self.step == 3:
-            raise KeyboardInterrupt
+        if self.step == 2:
+            signal.raise_signal(signal.SIGINT)
         return step(self)
 
     monkeypatch.setattr(Trainer, "train_step", interrupted)
