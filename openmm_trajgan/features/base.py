@@ -152,13 +152,15 @@ def minimum_image(
     FloatArray
         ``(n_frames, n_features)``, nm or rad.
     """
-    points = frames.take(groups, axis=1)
+    # The checks that MDAnalysis wraps around these functions cost more than the geometry of one frame: meet what they demand here
+    function = getattr(function, "__wrapped__", function)
+    points = frames.take(groups, axis=1).astype(np.float32)
     n_frames, n_atoms_each, n_features, _ = points.shape
     if boxes is not None and boxes.ndim == 3:
         rows = [function(*frame, box=_dimensions(*box.ravel().tolist())) for frame, box in zip(points, boxes, strict=True)]
         features = np.array(rows, dtype=np.float32).reshape(n_frames, n_features)
     else:
-        columns = [points[:, k].reshape(-1, 3) for k in range(n_atoms_each)]
+        columns = [np.ascontiguousarray(points[:, k]).reshape(-1, 3) for k in range(n_atoms_each)]
         values = function(*columns, box=None if boxes is None else _dimensions(*boxes.ravel().tolist()))
         features = values.reshape(n_frames, n_features).astype(np.float32)
     if boxes is not None and not np.isfinite(points.sum()):  # in a triclinic box MDAnalysis turns NaN into 0
