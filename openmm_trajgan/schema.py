@@ -258,7 +258,7 @@ class FeatureTrajectories:
             If the file is missing, truncated, of another kind or of a newer format.
         """
         try:
-            with np.load(Path(path), allow_pickle=False) as archive:
+            with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as archive:
                 header = json.loads(archive["header"].tobytes())
                 if header["format"] != "openmm-trajgan trajectories":
                     raise InputError(f"{path}: expected generated trajectories, found {header['format']!r}")

@@ -83,7 +83,7 @@ def as_trajectories(data: FeatureTrajectories | WindowBuffer) -> FeatureTrajecto
 
 def _has_schema(path: Path) -> bool:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return "header" in archive.files
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise InputError(f"{path}: not a complete .npz file ({error})") from error
@@ -100,7 +100,7 @@ def _load_array(path: Path) -> NDArray[Any]:
 
 def _load_archive(path: Path) -> dict[str, NDArray[Any]]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return {name: _checked(archive[name], path) for name in archive.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         if isinstance(error, InputError):

@@ -204,9 +204,17 @@ def test_nothing_half_written(universe, tmp_path, monkeypatch):
     (tmp_path / "out.xtc").write_text("old")
     monkeypatch.setattr(MDAnalysis.AtomGroup, "write", broken)
     with pytest.raises(OSError, match="disk full"):
-        write_universe(universe, tmp_path / "out.xtc")
+        write_universe(universe, tmp_path / "out.xtc", overwrite=True)
     assert [path.name for path in tmp_path.iterdir()] == ["out.xtc"]
     assert (tmp_path / "out.xtc").read_text() == "old"
+
+
+@pytest.mark.parametrize("name", ["out.xtc", "out.pdb"])
+def test_files_that_are_there_stay(universe, tmp_path, name):
+    (tmp_path / name).write_text("old")
+    with pytest.raises(InputError, match=f"{name}: exists already; choose another name, or pass overwrite=True"):
+        write_universe(universe, tmp_path / "out.xtc")
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["old"]
 
 
 @pytest.mark.parametrize(

@@ -91,13 +91,24 @@ def test_every_direction_can_be_reached_from_every_base():
     base = torch.linspace(-math.pi, math.pi, 257)[:-1, None]
     inputs = torch.cat([torch.sin(base), torch.cos(base)], dim=1)
     for _ in range(400):
-        loss = network.negative_log_likelihood(inputs, base, torch.full_like(base, 2.0))
+        loss = network.negative_log_likelihood(inputs, base, 2.0 + 0.1 * torch.randn_like(base))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
     _, means, _, _ = network._parameters_of(inputs)
     reached = torch.remainder(base + means[:, 0], 2 * math.pi)
     assert (reached - 2.0).abs().max() < 0.2
+
+
+def test_likelihood_of_discrete_values_has_a_maximum():
+    """However sharp the network wants to be, a frame met exactly scores no better than the floor of the residuals allows."""
+    network = ConditionalMixture(torch.tensor([False]), 1, torch.tensor([1.0]), n_components=2, hidden=16).double()
+    with torch.no_grad():
+        network.layers[-1].weight.zero_()
+        network.layers[-1].bias.fill_(-1e4)
+    inputs, base = torch.ones(5, 1, dtype=torch.float64), torch.zeros(5, 1, dtype=torch.float64)
+    loss = network.negative_log_likelihood(inputs, base, torch.full((5, 1), -1e4, dtype=torch.float64))
+    assert loss.item() == pytest.approx(math.log(1e-3))
 
 
 @pytest.mark.parametrize("n_features", [1, 3, 20])

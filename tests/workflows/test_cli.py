@@ -153,6 +153,76 @@ def test_existing_output_is_never_overwritten_by_accident(trajgan, model, folder
     assert model.read_bytes() != before
 
 
+def test_force_replaces_only_what_is_ours_and_only_for_good_input(trajgan, model, folder_of_npy, tmp_path, untouched):
+    theirs = tmp_path / "project"
+    theirs.mkdir()
+    (theirs / "config.yaml").write_text("mine: 1\n")
+    held_out = (folder_of_npy / "run0.npy").rename(tmp_path / "held_out.npy")
+    generated = tmp_path / "gen.npy"
+    assert trajgan("generate", model, "--frames", 300, "--out", generated)[0] == 0
+    options = ("--frame-interval", 1.0, "--force", "--out")
+    result = trajgan("audit", held_out, generated, *options, theirs)
+    assert_refused(result, "project", "not made by this program", untouched=untouched())
+    ours = tmp_path / "report"
+    assert trajgan("audit", held_out, generated, *options, ours)[0] == 0
+    result = trajgan("audit", tmp_path / "nothing.npy", generated, *options, ours)
+    assert_refused(result, "nothing.npy", untouched=untouched())
+    result = trajgan("train", folder_of_npy, *TRAIN, "--force", "--out", ours)
+    assert_refused(result, "report", "is a folder already", untouched=untouched())
+    assert trajgan("audit", held_out, generated, *options, ours)[0] == 0
+
+
+def test_seeds_that_were_drawn_are_written_down(trajgan, model, tmp_path):
+    generated, again = tmp_path / "a.npy", tmp_path / "b.npy"
+    assert trajgan("generate", model, "--frames", 20, "--out", generated)[0] == 0
+    assert trajgan("generate", "--config", f"{generated}.config.yaml", "--out", again)[0] == 0
+    assert (np.load(generated) == np.load(again)).all()
+
+
+def test_another_training_is_not_resumed(trajgan, folder_of_npy, tmp_path, monkeypatch):
+    from openmm_trajgan.training.trainer import Trainer
+
+    step = Trainer.train_step
+
+    def interrupted(self):
+        if self.step == 2:
+            signal.raise_signal(signal.SIGINT)
+        return step(self)
+
+    out = tmp_path / "m.trajgan"
+    monkeypatch.setattr(Trainer, "train_step", interrupted)
+    assert trajgan("train", folder_of_npy, *TRAIN, "--out", out)[0] == 1
+    status, _, err = trajgan("train", folder_of_npy, *TRAIN, "--seed", 5, "--out", out, "--resume")
+    assert status == 2
+    assert "belongs to a training with seed 1, found 5" in err
+    np.save(folder_of_npy / "run2.npy", 1 + np.load(folder_of_npy / "run2.npy"))
+    status, _, err = trajgan("train", folder_of_npy, *TRAIN, "--out", out, "--resume")
+    assert status == 2
+    assert "belongs to a training with data" in err
+
+
+def test_unforeseen_errors_are_one_line_too(trajgan, model, tmp_path, monkeypatch):
+    monkeypatch.setattr(TrajGAN, "generate", lambda *_, **__: 1 / 0)
+    status, _, err = trajgan("generate", model, "--frames", 5, "--out", tmp_path / "g.npy")
+    assert status == 1
+    assert err == "trajgan: ZeroDivisionError: division by zero; --debug shows where\n"
+
+
+def test_angles_in_degrees_are_noticed(trajgan, tmp_path, folder_of_npy, untouched):
+    np.save(folder_of_npy / "run1.npy", 100 * np.load(folder_of_npy / "run1.npy"))
+    result = trajgan("train", folder_of_npy, *TRAIN, "--periodic", 1, "--out", tmp_path / "m.trajgan")
+    assert_refused(result, "--periodic 1", "degrees perhaps", untouched=untouched())
+
+
+def test_damaged_archives(trajgan, tmp_path, untouched):
+    np.savez(tmp_path / "empty.npz")
+    np.savez(tmp_path / "scalar.npz", a=1.0)
+    (tmp_path / "junk.npz").write_bytes(b"PK\x03\x04 and then nothing")
+    for name in ("empty", "scalar", "junk"):
+        result = trajgan("train", tmp_path / f"{name}.npz", *TRAIN, "--out", tmp_path / "m.trajgan")
+        assert_refused(result, untouched=untouched())
+
+
 def test_truncated_bundle(trajgan, model, tmp_path, untouched):
     model.write_bytes(model.read_bytes()[:-1000])
     result = trajgan("generate", model, "--frames", 5, "--out", tmp_path / "g.npy")
