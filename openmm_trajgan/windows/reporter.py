@@ -3,7 +3,9 @@
 from types import TracebackType
 from typing import Any, Self
 
+import numpy as np
 import openmm
+from numpy.typing import NDArray
 from openmm import unit
 
 from openmm_trajgan.errors import InputError
@@ -131,8 +133,8 @@ class WindowReporter:
             if self._recorder.last_step == state.getStepCount():
                 return  # stored before the restart
         box = state.getPeriodicBoxVectors(asNumpy=True)._value if self._periodic else None
-        # `_value` is in ps and nm, as every State is, and spares a conversion that costs as much as a torsion
-        self._recorder.record(state.getStepCount(), state.getTime()._value, state.getPositions(asNumpy=True)._value, box)
+        # `_value` is in ps, as every State is, and spares a conversion that costs as much as a torsion
+        self._recorder.record(state.getStepCount(), state.getTime()._value, _positions(state), box)
 
     def new_segment(self) -> None:
         """Let no window span what lies before and after now: call it after moving atoms by hand."""
@@ -153,3 +155,13 @@ class WindowReporter:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+
+
+def _positions(state: openmm.State) -> NDArray[np.float64]:
+    """Positions in nm, ``(n_atoms, 3)``; `State.getPositions` lists its own attributes first, at the price of two torsions."""
+    if not hasattr(state, "_getVectorAsNumpy"):
+        positions: NDArray[np.float64] = state.getPositions(asNumpy=True)._value
+        return positions
+    positions = np.empty((state._getNumParticles(), 3))
+    state._getVectorAsNumpy(openmm.State.Positions, positions)
+    return positions
