@@ -9,7 +9,7 @@ from typing import Annotated, Any, NoReturn, Optional
 import typer
 from pydantic.fields import FieldInfo
 
-from openmm_trajgan.errors import InputError, TrajGANError
+from openmm_trajgan.errors import BelowThresholdError, InputError, TrajGANError
 
 COMMANDS = {
     "demo": "DemoConfig",
@@ -57,7 +57,7 @@ def _command(module: str, config_name: str) -> Any:
             text = " ".join(str(error).split())
             if not isinstance(error, TrajGANError | OSError):
                 text = f"{type(error).__name__}: {text}; --debug shows where"
-            _fail(text, 2 if isinstance(error, InputError | OSError) else 1)
+            _fail(text, 3 if isinstance(error, BelowThresholdError) else 2 if isinstance(error, InputError | OSError) else 1)
 
     parameters = [_parameter(name, field) for name, field in config_type.model_fields.items()]
     shared = {

@@ -19,3 +19,7 @@ class StreamExistsError(InputError):
 
 class NonFiniteError(TrajGANError, ValueError):
     """A position, feature or loss became NaN or infinite while work was going on."""
+
+
+class BelowThresholdError(TrajGANError):
+    """An audit is worth less than was asked for; the report has been written."""

@@ -2,35 +2,34 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from openmm_trajgan.analysis.distributions import columns
-from openmm_trajgan.analysis.dynamics import constant_features
-from openmm_trajgan.analysis.report import render
-from openmm_trajgan.analysis.verdict import FigureOfMerit, judge
-from openmm_trajgan.analysis.yardstick import NOUNS, Group, Measurement, Score, Yardstick
+from openmm_trajgan.analysis.baselines import BASELINES
+from openmm_trajgan.analysis.inputs import Source, as_trajectories, is_universe
+from openmm_trajgan.analysis.literature import LiteratureFigure, mdgen_figures
+from openmm_trajgan.analysis.metric import NOUNS, Group
+from openmm_trajgan.analysis.uncertainty import Estimate
+from openmm_trajgan.analysis.verdict import FAILING, SIGNIFICANCE, FigureOfMerit, GroupVerdict, group_verdict, length_in_words
+from openmm_trajgan.analysis.yardstick import BLOCK_RELAXATIONS, Yardstick
 from openmm_trajgan.errors import InputError
 from openmm_trajgan.schema import FeatureTrajectories
 from openmm_trajgan.storage import replacing
 
-FORMAT_VERSION = 1
-MOST_GROUPS = 8
-CHANCE_EXCESS = 1.5  # a figure outside the spread by less than this factor may be so by chance
+if TYPE_CHECKING:
+    from openmm_trajgan.analysis.structure_comparison import StructureComparison
+
+FORMAT_VERSION = 2
+JUDGED_BY_LENGTH: tuple[Group, ...] = ("distribution", "dynamics", "kinetics")
 STRETCHED = 1.5  # a union range so many times wider than the reference makes its bins coarse
-
-
-class HasTrajectories(Protocol):
-    """Anything that gives its content as trajectories, such as a buffer."""
-
-    def trajectories(self) -> FeatureTrajectories:
-        """Return the content."""
-        ...
+N_SKETCHES = 3
+SHORTEST_BLOCK = 3.0  # times the slowest process; shorter blocks make errors too small
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,172 +40,254 @@ class Audit:
     ----------
     figures
         Every figure, by group.
+    groups
+        What the figures of each group say together.
     warnings
         What the data could not support, as sentences.
     yardstick
         The reference and what was fitted on it.
     generated
-        Scores and curves of the generated data.
-    md
-        The same of every group of independent MD.
+        The data that were judged.
     train
-        The same of all training data together, None without.
-    seed
-        Seed of k-means.
+        The MD that the model was given, None without.
+    baselines
+        The same figures of what could be used instead of the model, by name.
+    structure
+        Comparison of structures, None without coordinates.
+    universe
+        Generated structures, None without coordinates.
     """
 
     figures: tuple[FigureOfMerit, ...]
+    groups: tuple[GroupVerdict, ...]
     warnings: tuple[str, ...]
     yardstick: Yardstick
-    generated: Measurement
-    md: tuple[Measurement, ...]
-    train: Measurement | None
-    seed: int
+    generated: FeatureTrajectories
+    train: FeatureTrajectories | None = None
+    baselines: Mapping[str, tuple[FigureOfMerit, ...]] = field(default_factory=dict)
+    structure: "StructureComparison | None" = None
+    universe: Any = None
 
     @property
     def package(self) -> str:
         """Version of this package."""
         return version("openmm-trajgan")
 
+    @cached_property
+    def literature(self) -> tuple[LiteratureFigure, ...]:
+        """Figures in the conventions of others, which enter no verdict; computed when first asked for."""
+        return mdgen_figures(self.reference, self.generated, self.train, seed=self.yardstick.seed)
+
+    @property
+    def reference(self) -> FeatureTrajectories:
+        """Held-out MD."""
+        return self.yardstick.reference.trajectories
+
     @property
     def frame_interval(self) -> float | None:
         """Time between frames, ps; None if no data set knows it."""
-        known = (data.schema.frame_interval for data in (self.yardstick.reference, self.generated.data))
-        return next((interval for interval in known if interval is not None), None)
+        return _frame_interval(self.reference, self.generated)
 
-    def of_group(self, group: Group) -> list[FigureOfMerit]:
-        """Return the figures of one group."""
-        return [figure for figure in self.figures if figure.group == group]
+    @property
+    def worth(self) -> float:
+        """MD-equivalent length divided by generated length, smallest of distributions, dynamics and kinetics.
 
-    def standing(self, group: Group) -> Literal["like MD", "mostly like MD", "unlike MD", "not judged"]:
-        """Judge a group by its figures.
-
-        One figure in twenty of independent MD lies outside its spread by chance. One in ten, or a single one, is therefore let
-        pass as "mostly like MD" while it is outside by less than a factor of 1.5.
+        1 means: as good as MD of the generated length; infinite where the noise of the reference hides any difference; NaN where
+        no group could be judged.
         """
-        judged = [figure for figure in self.of_group(group) if figure.verdict != "not judged"]
-        outside = [figure.excess for figure in judged if figure.verdict == "outside"]
-        if not judged:
-            return "not judged"
-        if not outside:
-            return "like MD"
-        by_chance = len(outside) <= max(1, len(judged) // 10) and max(outside) < CHANCE_EXCESS
-        return "mostly like MD" if by_chance else "unlike MD"
+        lengths = [
+            one.md_equivalent.value for one in self.groups if one.group in JUDGED_BY_LENGTH and one.md_equivalent is not None
+        ]
+        return min(lengths) / self.generated.n_frames if lengths else float("nan")
+
+    def of_group(self, group: Group, figures: Sequence[FigureOfMerit] | None = None) -> list[FigureOfMerit]:
+        """Return the figures of one group, of the generated data or of others such as a baseline."""
+        return [one for one in (self.figures if figures is None else figures) if one.figure.group == group]
+
+    def group(self, group: Group) -> GroupVerdict:
+        """Return the verdict on one group."""
+        return next(one for one in self.groups if one.group == group)
 
     def headline(self) -> str:
         """Return the verdict in one or two sentences."""
-        standings = {NOUNS[group]: self.standing(group) for group in NOUNS}
-        alike = [noun for noun, standing in standings.items() if standing in ("like MD", "mostly like MD")]
-        unlike = [noun for noun, standing in standings.items() if standing == "unlike MD"]
-        unknown = [noun for noun, standing in standings.items() if standing == "not judged"]
+        unlike = [NOUNS[one.group] for one in self.groups if one.standing in ("fails", "worth less than MD")]
+        alike = [NOUNS[one.group] for one in self.groups if one.standing == "indistinguishable from MD"]
+        unknown = [NOUNS[one.group] for one in self.groups if one.standing == "not judged"]
         sentences = []
         if unlike:
             sentences.append(f"The generated data differ from MD in their {_listed(unlike)}.")
         if alike:
             subject = "they" if unlike else "the generated data"
-            sentences.append(f"In their {_listed(alike)} {subject} are about as close to held-out MD as further MD would be.")
+            sentences.append(f"In their {_listed(alike)} {subject} cannot be told from MD.")
         if unknown:
-            sentences.append(f"The {_listed(unknown)} could not be judged.")
+            sentences.append(f"Their {_listed(unknown)} could not be judged.")
         return " ".join(sentences)
+
+    def findings(self) -> list[str]:
+        """Return one sentence per group."""
+        structure = [self.structure.sentence] if self.structure is not None else []
+        return [*(one.sentence for one in self.groups), *structure]
 
     def lengths(self) -> dict[str, str]:
         """Say how long each data set is."""
-        sets = {"held-out MD": self.yardstick.reference, "generated": self.generated.data}
-        sets |= {"training MD": self.train.data} if self.train else {}
-        lengths = {name: _length(data, self.frame_interval) for name, data in sets.items()}
-        if self.md:
-            frames = sorted({measured.data.n_frames for measured in self.md})
-            span = f"{frames[0]:,}" if len(frames) == 1 else f"{frames[0]:,} to {frames[-1]:,}"
-            lengths["MD against MD"] = f"{len(self.md)} group{'s' * (len(self.md) > 1)} of {span} frames, from the training MD"
-        return lengths
+        sets = {"held-out MD": self.reference, "generated": self.generated}
+        sets |= {"training MD": self.train} if self.train is not None else {}
+        return {name: _length(data, self.frame_interval) for name, data in sets.items()}
 
-    def findings(self) -> list[str]:
-        """Return one line per group: how many figures are within MD's own spread, and which is furthest off."""
-        lines = []
-        for group, noun in NOUNS.items():
-            figures = self.of_group(group)
-            judged = [figure for figure in figures if figure.verdict != "not judged"]
-            line = f"{noun.capitalize()}: "
-            line += f"{sum(figure.verdict == 'within' for figure in judged)} of {len(judged)} figures within MD's own spread"
-            line += f", {len(figures) - len(judged)} not judged" if len(figures) > len(judged) else ""
-            worst = max(figures, key=lambda figure: figure.excess)
-            if worst.spread is not None and worst.verdict == "outside":
-                found = f"{worst.generated:.3g}" if worst.generated is not None else f"no number, it {worst.remark}"
-                expected = "up" if worst.unit == "nat" else f"{worst.spread[0]:.2g}"
-                line += f"; furthest off: {worst.name}, {found} (MD {expected} to {worst.spread[1]:.2g})"
-            lines.append(line + ".")
-        return lines
+    def choices(self) -> dict[str, str]:
+        """Say what was chosen on the reference, and by which rule."""
+        yardstick = self.yardstick
+        row = yardstick.timescales.plateau()
+        interval = self.frame_interval
+        chosen = {
+            "blocks": f"{yardstick.reference.n_blocks} of about {yardstick.block_length} frames "
+            f"({yardstick.block_length / yardstick.slowest:.3g} times the slowest process); {BLOCK_RELAXATIONS} times if that "
+            "leaves 20 to 200 of them",
+            "microstates": f"{yardstick.microstates.n_states}: √(frames)/2, at most 30"
+            + (
+                "" if yardstick.together else "; fitted like slow coordinates on one half of the reference, compared with the other"
+            ),
+        }
+        if row is not None:
+            chosen["lag time"] = (
+                f"{length_in_words(int(yardstick.timescales.lags[row]), interval)}: the smallest from which the slowest timescale "
+                "changes by less than 10 % to the next lag, else the largest allowed"
+            )
+        markov = yardstick.markov
+        if markov is not None:
+            chosen["metastable states"] = (
+                f"{markov.n_states}: one more than slow processes, those that outlive the lag and are twice as slow as the next"
+            )
+        tested = sum(one.verdict != "not judged" for one in self.figures)
+        chosen["significance"] = f"{SIGNIFICANCE:.0%} for the report as a whole, divided by {tested} figures (Bonferroni)"
+        chosen["fails"] = f"worth less than {FAILING:.0%} of the training data (else the reference) or of the generated length"
+        return chosen
 
     def summary(self) -> str:
         """Return a few plain lines."""
         lengths = self.lengths()
-        groups = f"{len(self.md)} group{'s' * (len(self.md) > 1)} of other MD as the yardstick" if self.md else "without other MD"
-        compared = f"Compared: generated, {lengths['generated']}, with held-out MD, {lengths['held-out MD']}; {groups}."
-        lines = [self.headline(), compared, *self.findings()]
+        lines = [self.headline(), f"Compared: generated, {lengths['generated']}, with held-out MD, {lengths['held-out MD']}."]
+        lines += self.findings()
         if self.warnings:
             lines.append(f"{len(self.warnings)} warning{'s' * (len(self.warnings) > 1)}, the first: {self.warnings[0]}")
         return "\n".join(lines)
 
     def to_json(self, path: Path | str) -> None:
-        """Write all figures to a JSON file; the same data and seed give the same bytes."""
-        yardstick, schema = self.yardstick, self.yardstick.reference.schema
-        curves = {"reference": yardstick.timescales, "generated": self.generated.timescales}
-        curves |= {f"md {number}": measured.timescales for number, measured in enumerate(self.md, 1)}
+        """Write everything to a JSON file; the same data and seed give the same bytes.
+
+        Keys of version 2: ``verdict`` (text), ``worth`` (see `Audit.worth`), ``groups`` (list of ``group``, ``standing``,
+        ``md_equivalent_frames``, ``sentence``), ``figures`` (list of ``name``, ``group``, ``kind``, ``unit``, ``meaning``,
+        ``estimate``, ``sampling_floor``, ``information_floor``, ``information_ratio``, ``md_equivalent_frames``, ``p_value``,
+        ``verdict``, ``missing``), ``baselines`` (name to such a list), ``literature``, ``structure``, ``choices``,
+        ``warnings``, ``lengths``, ``n_frames``, ``frame_interval_ps``, ``implied_timescales_frames``, ``schema``,
+        ``provenance``, ``package``, ``seed``. An estimate is an object of ``value``, ``low``, ``high``; infinite and missing
+        numbers are null.
+        """
+        yardstick = self.yardstick
+        schema = self.reference.schema
         content = {
             "format": "openmm-trajgan audit",
             "version": FORMAT_VERSION,
             "package": self.package,
-            "seed": self.seed,
+            "seed": yardstick.seed,
             "schema": {"digest": schema.digest, "names": schema.names, "units": schema.units},
             "frame_interval_ps": self.frame_interval,
             "lengths": self.lengths(),
+            "n_frames": {name: data.n_frames for name, data in self.sets().items()},
             "verdict": self.headline(),
-            "standing": {group: self.standing(group) for group in NOUNS},
-            "figures": [asdict(figure) for figure in self.figures],
-            "lag_frames": yardstick.lag,
-            "n_microstates": yardstick.microstates.n_states,
+            "worth": self.worth,
+            "groups": [
+                {
+                    "group": one.group,
+                    "standing": one.standing,
+                    "md_equivalent_frames": _estimate(one.md_equivalent),
+                    "sentence": one.sentence,
+                }
+                for one in self.groups
+            ],
+            "figures": [_figure(one) for one in self.figures],
+            "baselines": {name: [_figure(one) for one in figures] for name, figures in self.baselines.items()},
+            "literature": [asdict(one) for one in self.literature],
+            "structure": None if self.structure is None else asdict(self.structure),
+            "choices": self.choices(),
             "implied_timescales_frames": {
                 "lags": yardstick.timescales.lags.tolist(),
-                **{name: curve.values.tolist() for name, curve in curves.items()},
+                "reference": yardstick.timescales.values.tolist(),
             },
             "warnings": self.warnings,
-            "provenance": dict(self.generated.data.provenance),
+            "provenance": {name: {"sha256": digest(data), **data.provenance} for name, data in self.sets().items()},
         }
         text = json.dumps(_rounded(content), indent=1, ensure_ascii=False, allow_nan=False)
         with replacing(Path(path)) as file:
             file.write(text.encode() + b"\n")
 
+    def sets(self) -> dict[str, FeatureTrajectories]:
+        """Return the data sets by name."""
+        sets = {"reference": self.reference, "generated": self.generated}
+        return sets if self.train is None else {**sets, "train": self.train}
+
     def to_html(self, path: Path | str) -> None:
         """Write the report, one HTML file that needs nothing else."""
+        from openmm_trajgan.analysis.report import render
+
         with replacing(Path(path)) as file:
-            file.write(render(self).encode())
+            file.write(render(self, self.sketches()).encode())
+
+    def to_folder(self, folder: Path | str) -> Path:
+        """Write ``audit.json``, ``audit.html``, ``figures`` as PNG and SVG and ``tables`` as CSV; return the path of the page."""
+        from openmm_trajgan.analysis.report import write_report
+
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        self.to_json(Path(folder) / "audit.json")
+        return write_report(self, folder, structures=self.sketches())
+
+    def sketches(self) -> list[Any]:
+        """Draw a few generated structures, evenly spaced; none without coordinates."""
+        if self.universe is None:
+            return []
+        from openmm_trajgan.analysis.sketch import sketch
+
+        frames = np.linspace(0, len(self.universe.universe.trajectory) - 1, N_SKETCHES).round().astype(int)
+        return [sketch(self.universe, int(frame)) for frame in dict.fromkeys(frames.tolist())]
 
 
 def audit(
-    reference: FeatureTrajectories | HasTrajectories,
-    generated: FeatureTrajectories | HasTrajectories,
-    train: FeatureTrajectories | HasTrajectories | None = None,
+    reference: Source,
+    generated: Source,
+    train: Source | None = None,
     *,
     pairs: Sequence[tuple[str, str]] | None = None,
+    temperature: float = 300.0,
+    baselines: bool = False,
+    structures: tuple[Any, Any] | None = None,
     seed: int = 0,
 ) -> Audit:
     """Compare generated data with held-out MD, and MD with MD by the same functions.
 
-    The training data are partitioned into groups of whole replicas about as long as the reference; each group is measured against
-    the reference exactly as the generated data are. Their scatter says what difference between two MD runs is to be expected.
+    Every figure comes with a 90 % interval (bootstrap over blocks of consecutive frames), the same figure of MD of the generated
+    length (sampling floor) and of the training data (information floor), the length of MD that it is worth, and the probability
+    that data of the same law are as far off (permutation of blocks). Definitions: `openmm_trajgan.analysis`.
 
     Parameters
     ----------
     reference
-        Held-out MD that neither training nor model selection has seen; trajectories or a buffer.
+        Held-out MD that neither training nor model selection has seen: trajectories, a buffer, arrays ``(n_frames, n_features)``
+        or a Universe, which is seen through its backbone torsions.
     generated
         The generated data, used as they are.
     train
-        The MD the model was trained on, several independent replicas; None leaves every figure without a yardstick.
+        The MD the model was trained on; None leaves copying and the information floor out.
     pairs
         Pairs of feature names to compare jointly; None for the first three pairs of consecutive features.
+    temperature
+        K, for free energies.
+    baselines
+        Also measure a Markov state model, a vector autoregression and a bootstrap of the training data.
+    structures
+        Universes or AtomGroups of the reference and of the generated data, to compare bonds, angles, clashes, chirality,
+        Ramachandran plots and sizes too; None for `reference` and `generated` themselves if both are Universes.
     seed
-        Seed of k-means, in [0, 2³²).
+        Seed of k-means and of resampling, in [0, 2³²).
 
     Returns
     -------
@@ -226,80 +307,64 @@ def audit(
     >>> from openmm_trajgan.schema import FeatureSchema
     >>> schema = FeatureSchema(names=("x",), units=("nm",), periods=(None,), frame_interval=1.0)
     >>> rng = np.random.default_rng(1)
-    >>> flips = [rng.random((5000, 1)) < 0.05 for _ in range(6)]
+    >>> flips = [rng.random((20000, 1)) < 0.05 for _ in range(2)]
     >>> runs = [np.cumsum(flip, axis=0) % 2 + rng.normal(0, 0.1, flip.shape) for flip in flips]
-    >>> md, held_out = FeatureTrajectories(runs[:5], schema), FeatureTrajectories(runs[5:], schema)
-    >>> shuffled = FeatureTrajectories([rng.permutation(held_out.values[0])], schema)
-    >>> print(audit(held_out, shuffled, md).headline())
-    The generated data differ from MD in their dynamics and kinetics. In their distributions they are about as close to
-    held-out MD as further MD would be.
+    >>> held_out, further = (FeatureTrajectories([run], schema) for run in runs)
+    >>> shuffled = FeatureTrajectories([rng.permutation(further.values[0])], schema)
+    >>> print(audit(held_out, shuffled).headline())
+    The generated data differ from MD in their dynamics and kinetics. In their distributions and coverage they cannot be told
+    from MD. Their novelty could not be judged.
     """
-    sets = {"reference": _trajectories(reference, "reference"), "generated": _trajectories(generated, "generated")}
+    sets = {"reference": as_trajectories(reference, "reference"), "generated": as_trajectories(generated, "generated")}
     if train is not None:
-        sets["train"] = _trajectories(train, "train")
+        sets["train"] = as_trajectories(train, "train")
     if not (isinstance(seed, int) and 0 <= seed < 2**32):
         raise InputError(f"seed: expected an integer in [0, 2³²), found {seed!r}")
-    held_out = sets["reference"]
+    if not temperature > 0:
+        raise InputError(f"temperature: expected a positive number of kelvin, found {temperature!r}")
+    if baselines and train is None:
+        raise InputError("baselines: they are fitted on the training data; pass train=")
+    held_out, judged, trained = sets["reference"], sets["generated"], sets.get("train")
     for label, data in sets.items():
         held_out.schema.require_same(data.schema, "reference", label)
         if max(len(series) for series in data) < 2:
             raise InputError(f"{label}: expected series of at least 2 frames, found 1; give a trajectory")
-    _require_held_out(held_out, sets.get("train"))
-    if constant_features(held_out).all():
+    _require_held_out(held_out, trained)
+    if all(np.ptp(np.concatenate(held_out.values), axis=0) == 0):
         raise InputError("reference: expected features that change, found one value in all frames; give a longer trajectory")
-    groups = md_groups(sets["train"], held_out.n_frames) if "train" in sets else []
-    yardstick = Yardstick.fit(held_out, [data for label, data in sets.items() if label != "reference"], pairs, seed=seed)
-    measured = {label: yardstick.measure(data) for label, data in sets.items() if label != "reference"}
-    md = tuple(yardstick.measure(group) for group in groups)
-    all_scores = {"generated": measured["generated"].scores}
-    all_scores |= {f"MD group {number}": one.scores for number, one in enumerate(md, 1)}
-    all_scores |= {"training MD": measured["train"].scores} if "train" in measured else {}
-    figures = [
-        judge(score, [one.scores[index] for one in md], measured["train"].scores[index] if "train" in measured else None)
-        for index, score in enumerate(measured["generated"].scores)
-    ]
-    warnings = (*_data_warnings(yardstick, sets, groups), *_missing_numbers(all_scores))
-    return Audit(tuple(figures), warnings, yardstick, measured["generated"], md, measured.get("train"), seed)
+    rivals, without = {}, []
+    if baselines and trained is not None:
+        rng = np.random.default_rng(seed)
+        for name, generate in BASELINES.items():
+            try:
+                rivals[name] = generate(trained, max(judged.n_frames // len(judged), 2), len(judged), rng=rng)
+            except InputError as error:
+                without.append(f"No baseline {name}: {error}.")
+    yardstick = Yardstick.fit(held_out, [judged, *rivals.values()], trained, pairs, temperature=temperature, seed=seed)
+    figures = yardstick.measure(judged)
+    lengths = {"generated": judged.n_frames, "given": (trained or held_out).n_frames}
+    interval = _frame_interval(held_out, judged)
+    groups = tuple(
+        group_verdict(group, [one for one in figures if one.figure.group == group], lengths, interval) for group in NOUNS
+    )
+    warnings = (*_data_warnings(yardstick, sets), *_missing_numbers(figures), *without)
+    measured = {name: yardstick.measure(data) for name, data in rivals.items()}
+    if structures is None and is_universe(reference) and is_universe(generated):
+        structures = (reference, generated)
+    if structures is None:
+        return Audit(figures, groups, warnings, yardstick, judged, trained, measured)
+    from openmm_trajgan.analysis.structure_comparison import compare_structures
+
+    compared = compare_structures(*structures, seed=seed)
+    return Audit(figures, groups, warnings, yardstick, judged, trained, measured, compared, structures[1])
 
 
-def md_groups(train: FeatureTrajectories, n_frames: int) -> list[FeatureTrajectories]:
-    """Partition into at most eight groups of whole replicas, each about `n_frames` long.
-
-    Replicas are taken in their order; a group is closed when a further replica would bring it further from `n_frames`, and a rest
-    of less than half of that is left out.
-
-    Examples
-    --------
-    >>> from openmm_trajgan.schema import FeatureSchema
-    >>> schema = FeatureSchema(names=("x",), units=("nm",), periods=(None,))
-    >>> train = FeatureTrajectories([np.zeros((length, 1)) for length in (60, 50, 100, 90, 30)], schema)
-    >>> [group.replica_names for group in md_groups(train, 100)]
-    [('0', '1'), ('2',), ('3',)]
-    """
-    lengths = dict.fromkeys(train.replica_names, 0)
-    for name, series in zip(train.replicas, train.values, strict=True):
-        lengths[name] += len(series)
-    groups: list[list[str]] = [[]]
-    filled = 0
-    for name, length in lengths.items():
-        if groups[-1] and abs(filled + length - n_frames) > abs(filled - n_frames):
-            groups.append([])
-            filled = 0
-        groups[-1].append(name)
-        filled += length
-    if len(groups) > 1 and 2 * filled < n_frames:
-        groups.pop()
-    return [train.select(names) for names in groups[:MOST_GROUPS]]
-
-
-def _trajectories(source: Any, label: str) -> FeatureTrajectories:
-    data = source if isinstance(source, FeatureTrajectories) else getattr(source, "trajectories", lambda: None)()
-    if not isinstance(data, FeatureTrajectories):
-        raise InputError(
-            f"{label}: expected FeatureTrajectories or a buffer, found {type(source).__name__}; "
-            "wrap arrays as FeatureTrajectories(arrays, schema)"
-        )
-    return data
+def digest(data: FeatureTrajectories) -> str:
+    """Return the SHA-256 of all values, to tell later which data were judged."""
+    total = hashlib.sha256()
+    for series in data:
+        total.update(np.ascontiguousarray(series).tobytes())
+    return total.hexdigest()
 
 
 def _require_held_out(reference: FeatureTrajectories, train: FeatureTrajectories | None) -> None:
@@ -309,40 +374,89 @@ def _require_held_out(reference: FeatureTrajectories, train: FeatureTrajectories
             raise InputError(f"reference: series {name!r} is in the training data too; judge by trajectories the model never saw")
 
 
-def _data_warnings(yardstick: Yardstick, sets: dict[str, FeatureTrajectories], groups: list[FeatureTrajectories]) -> Iterable[str]:
-    reference = yardstick.reference
+def _data_warnings(yardstick: Yardstick, sets: Mapping[str, FeatureTrajectories]) -> Iterator[str]:
+    reference, timescales = sets["reference"], yardstick.timescales
     if "train" not in sets:
-        yield "No training MD was given, so nothing says how far apart two MD runs are; pass train=."
-    elif len(groups) == 1:
-        yield "There is only one group of MD, so its spread is unknown and a factor of two stands in; give more replicas."
-    if 2 * sets["generated"].n_frames < reference.n_frames:
-        yield "The generated data are less than half as long as the reference, which alone makes divergences larger."
-    for number, group in enumerate(groups, 1):
-        if not 0.5 <= group.n_frames / reference.n_frames <= 2:
-            yield f"MD group {number} has {group.n_frames} frames and the reference {reference.n_frames}; make them about equal."
-    for name in reference.schema.names:
-        if reference.schema.periods[reference.schema.names.index(name)] is None:
-            spans = {label: float(np.ptp(columns(data, name))) for label, data in sets.items()}
-            union = float(np.ptp(yardstick.edges[(name,)][0]))
-            if union > STRETCHED * spans["reference"] > 0:
+        yield "No training MD was given, so nothing says whether it was copied or what the model could know; pass train=."
+    length = yardstick.reference.n_frames / yardstick.slowest
+    if yardstick.block_length < SHORTEST_BLOCK * yardstick.slowest:
+        yield (
+            f"The reference is only {length:.3g} times longer than its slowest process: errors are too small, "
+            "and verdicts are rash; give longer MD."
+        )
+    row = timescales.plateau()
+    if row is None:
+        yield f"The reference supports no implied timescale: {EXPLAINED[str(timescales.reasons[0, 0])]}."
+    elif row == len(timescales.lags) - 1 or not np.isfinite(timescales.values[row + 1, 0]):
+        yield "The implied timescales of the reference do not level off: kinetics are read at the largest lag that it supports."
+    markov = yardstick.markov
+    if markov is not None:
+        rare = [name for name, enough in zip(markov.names, markov.enough_events, strict=True) if not enough]
+        if rare:
+            yield f"The reference enters or leaves state {_listed(rare)} fewer than ten times: its passage times are left out."
+    relaxing = {name for metric in yardstick.metrics for name in getattr(metric, "names", ())}
+    still = [name for name in reference.schema.names if name not in relaxing]
+    if still:
+        yield (
+            f"No relaxation time of {_listed(still[:5])}: constant in the reference, or not relaxed within half of its longest "
+            "series."
+        )
+    for index, name in enumerate(reference.schema.names):
+        if reference.schema.periods[index] is None:
+            spans = {label: _span(data, index) for label, data in sets.items()}
+            if max(spans.values()) > STRETCHED * spans["reference"] > 0:
                 yield (
                     f"{name} spans {spans['reference']:.3g} in the reference and {spans['generated']:.3g} in the generated data; "
                     "bins over the whole range are coarse and its divergences read too small."
                 )
 
 
-def _missing_numbers(all_scores: dict[str, tuple[Score, ...]]) -> Iterable[str]:
+EXPLAINED = {
+    "short": "its series are shorter than the lag",
+    "disconnected": "it enters or leaves states that it never does again",
+    "fast": "no process outlives the lag",
+    "few": "it is less than ten times longer than the process",
+}
+
+
+def _span(data: FeatureTrajectories, index: int) -> float:
+    return float(max(series[:, index].max() for series in data) - min(series[:, index].min() for series in data))
+
+
+def _missing_numbers(figures: Sequence[FigureOfMerit]) -> Iterator[str]:
     names: dict[str, list[str]] = {}
-    labels: dict[str, list[str]] = {}
-    for label, scores in all_scores.items():
-        for score in scores:
-            if score.value is None:
-                names.setdefault(score.reason, []).append(score.name)
-                labels.setdefault(score.reason, []).append(label)
+    for one in figures:
+        if one.missing is not None:
+            names.setdefault(one.missing.reason, []).append(f"“{one.figure.name}”")
     for reason, which in names.items():
-        different = list(dict.fromkeys(which))
-        shown = ", ".join(f"“{name}”" for name in different[:3]) + (f" and {len(different) - 3} more" * (len(different) > 3))
-        yield f"No number for {shown} ({', '.join(dict.fromkeys(labels[reason]))}): {reason}."
+        more = f" and {len(which) - 3} more" * (len(which) > 3)
+        yield f"No verdict on {', '.join(which[:3])}{more}: {reason}."
+
+
+def _figure(one: FigureOfMerit) -> dict[str, Any]:
+    return {
+        "name": one.figure.name,
+        "group": one.figure.group,
+        "kind": one.figure.kind,
+        "unit": one.figure.unit,
+        "meaning": one.figure.meaning,
+        "estimate": _estimate(one.estimate),
+        "sampling_floor": _estimate(one.floor),
+        "information_floor": one.information,
+        "information_ratio": one.information_ratio,
+        "md_equivalent_frames": _estimate(one.md_equivalent),
+        "p_value": one.p_value,
+        "verdict": one.verdict,
+        "missing": None if one.missing is None else one.missing.reason,
+    }
+
+
+def _estimate(estimate: Estimate | None) -> dict[str, float] | None:
+    return None if estimate is None else {"value": estimate.value, "low": estimate.low, "high": estimate.high}
+
+
+def _frame_interval(*sets: FeatureTrajectories) -> float | None:
+    return next((data.schema.frame_interval for data in sets if data.schema.frame_interval is not None), None)
 
 
 def _length(data: FeatureTrajectories, frame_interval: float | None) -> str:
@@ -352,7 +466,7 @@ def _length(data: FeatureTrajectories, frame_interval: float | None) -> str:
     return f"{text} in {len(data)} series" if len(data) > 1 else f"{text} in one series"
 
 
-def _listed(words: list[str]) -> str:
+def _listed(words: Sequence[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import rel_entr
+from scipy.special import entr, rel_entr
 
 from openmm_trajgan.errors import InputError
 from openmm_trajgan.schema import FeatureTrajectories
@@ -108,6 +108,30 @@ def divergence(p: FloatArray, q: FloatArray) -> float:
     """
     middle = (p + q) / 2
     return float(max(rel_entr(p, middle).sum() + rel_entr(q, middle).sum(), 0.0) / 2)
+
+
+def divergences(p: FloatArray, q: FloatArray) -> FloatArray:
+    """Jensen-Shannon divergence of each row of counts, nats.
+
+    Parameters
+    ----------
+    p, q
+        Counts, ``(n, bins)`` each or one of them ``(1, bins)``; rows need not sum to one.
+
+    Returns
+    -------
+    ndarray
+        Shape ``(n,)``; NaN for a row without counts.
+
+    Examples
+    --------
+    >>> divergences(np.array([[1.0, 1.0], [2.0, 0.0]]), np.array([[0.0, 3.0]])).round(3).tolist()
+    [0.216, 0.693]
+    """
+    with np.errstate(invalid="ignore"):
+        p, q = (counts / counts.sum(axis=-1, keepdims=True) for counts in (p, q))
+    mixed = entr((p + q) / 2).sum(axis=-1) - (entr(p).sum(axis=-1) + entr(q).sum(axis=-1)) / 2
+    return np.asarray(np.maximum(mixed, 0.0))
 
 
 def jensen_shannon_divergence(

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from openmm_trajgan.analysis.distributions import BINS, divergence, uniform_edges
+from openmm_trajgan.analysis.distributions import BINS, divergences, uniform_edges
 from openmm_trajgan.errors import InputError
 from openmm_trajgan.schema import FeatureTrajectories
 
@@ -60,7 +60,8 @@ def autocorrelation(trajectories: FeatureTrajectories, max_lag: int) -> FloatArr
     with np.errstate(invalid="ignore", divide="ignore"):
         correlation = np.where(pairs > 0, products / pairs, np.nan)
         baseline = np.abs(mean) ** 2
-        return np.where(constant_features(trajectories), np.nan, (correlation - baseline) / (correlation[0] - baseline))
+        constant = np.ptp(np.concatenate(trajectories.values), axis=0) == 0
+        return np.where(constant, np.nan, (correlation - baseline) / (correlation[0] - baseline))
 
 
 def _encode(trajectories: FeatureTrajectories) -> list[NDArray[np.complex128]]:
@@ -72,18 +73,12 @@ def _encode(trajectories: FeatureTrajectories) -> list[NDArray[np.complex128]]:
     mean = np.sum(totals, axis=0) / trajectories.n_frames
     encoded = []
     for series in trajectories:
+        if not len(series):
+            continue
         points = np.exp(1j * turns * series)
         points[:, line] = series[:, line] - mean
         encoded.append(points)
     return encoded
-
-
-def constant_features(trajectories: FeatureTrajectories) -> NDArray[np.bool_]:
-    """Which features have one value only in all frames, shape ``(n_features,)``."""
-    filled = [series for series in trajectories if len(series)]
-    lowest = np.min([series.min(axis=0) for series in filled], axis=0)
-    highest = np.max([series.max(axis=0) for series in filled], axis=0)
-    return np.asarray(lowest == highest)
 
 
 def relaxation_time(autocorrelations: FloatArray) -> FloatArray:
@@ -146,15 +141,8 @@ def displacement_divergence(
         if not len(sample):
             raise InputError(f"{label} has no series longer than {steps} frames; use fewer steps")
     edges = [uniform_edges((a, b), bins) for a, b in zip(here.T, there.T, strict=True)]
-    return histogram_divergences(histograms(here, edges), histograms(there, edges))
-
-
-def histograms(sample: NDArray[np.float32], edges: list[FloatArray]) -> FloatArray:
-    """Return the share of rows in each bin, column by column, shape ``(n_columns, bins)``."""
-    shares = [np.histogram(column, bins=edge)[0] for column, edge in zip(sample.T, edges, strict=True)]
-    return np.array(shares, dtype=np.float64) / len(sample)
-
-
-def histogram_divergences(p: FloatArray, q: FloatArray) -> FloatArray:
-    """Return the divergence of each row of `p` and `q`, shape ``(n_rows,)``, nats."""
-    return np.array([divergence(one, other) for one, other in zip(p, q, strict=True)])
+    counts = [
+        np.array([np.histogram(column, bins=edge)[0] for column, edge in zip(sample.T, edges, strict=True)], dtype=np.float64)
+        for sample in (here, there)
+    ]
+    return divergences(*counts)

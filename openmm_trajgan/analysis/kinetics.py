@@ -13,7 +13,7 @@ from openmm_trajgan.errors import InputError
 from openmm_trajgan.schema import FeatureSchema, FeatureTrajectories
 
 FITTED_FRAMES = 20_000  # k-means is fitted on at most so many, evenly spaced
-MOST_MICROSTATES = 100
+MOST_MICROSTATES = 30
 LEAST_CONNECTED = 0.98  # share of the transitions inside the largest connected set, below which a part of space is missing
 LEAST_RELAXATIONS = 10  # data at least so many times longer than a timescale, or too few transitions carry it
 PLATEAU = 0.1  # relative change of t2 from one lag to the next that counts as none
@@ -48,7 +48,7 @@ class Microstates:
         trajectories
             The data to fit.
         n_states
-            Number of centres; None for √(number of frames)/2, at least 2, at most 100 and the number of different frames.
+            Number of centres; None for √(number of frames)/2, at least 2, at most 30 and the number of different frames.
         seed
             Seed of k-means++, in [0, 2³²).
 
@@ -62,7 +62,7 @@ class Microstates:
         frames = frames[:: -(-len(frames) // FITTED_FRAMES)]
         spread = frames.std(axis=0, dtype=np.float64)
         scale = np.where(trajectories.schema.periodic | (spread == 0), 1, spread).astype(np.float32)
-        points = _coordinates(frames, scale, trajectories.schema)
+        points = encoded(frames, scale, trajectories.schema)
         different = len(np.unique(points, axis=0))
         if n_states is None and different > 1:
             wanted = min(wanted, different)
@@ -82,16 +82,73 @@ class Microstates:
 
     def assign(self, trajectories: FeatureTrajectories) -> list[NDArray[np.int32]]:
         """Return the nearest microstate of every frame, one array ``(n_frames,)`` per series that holds any."""
-        nearest = (vq(_coordinates(series, self.scale, self.schema), self.centers)[0] for series in trajectories if len(series))
-        return [np.asarray(states, dtype=np.int32) for states in nearest]
+        return [self.label(series).astype(np.int32) for series in trajectories if len(series)]
+
+    def label(self, frames: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Return the nearest microstate of every frame, ``(n_frames,)``, for frames ``(n_frames, n_features)``."""
+        return np.asarray(vq(encoded(frames, self.scale, self.schema), self.centers)[0], dtype=np.int64)
 
 
-def _coordinates(frames: NDArray[np.float32], scale: NDArray[np.float32], schema: FeatureSchema) -> NDArray[np.float32]:
+def encoded(frames: NDArray[np.float32], scale: NDArray[np.float32], schema: FeatureSchema) -> NDArray[np.float32]:
+    """Return angles as cosine and sine and other features divided by their scale, ``(n_frames, n_inputs)``."""
     periodic = schema.periodic
     turns = np.array([2 * np.pi / period for period in schema.periods if period is not None], dtype=np.float32)
     angles = frames[:, periodic] * turns
     line = frames[:, ~periodic] / scale[~periodic]
     return np.ascontiguousarray(np.concatenate([np.cos(angles), np.sin(angles), line], axis=1), dtype=np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class SlowCoordinates:
+    """The slowest linear coordinates of a data set, by TICA (Pérez-Hernández et al., J. Chem. Phys. 139, 015102, 2013).
+
+    Angles enter as sine and cosine, other features divided by their standard deviation.
+
+    Parameters
+    ----------
+    mean
+        Of the coordinates that enter, ``(n_inputs,)``.
+    vectors
+        Shape ``(n_inputs, n_coordinates)``, slowest first.
+    scale
+        Standard deviation of every feature, ``(n_features,)``; 1 for angles.
+    schema
+        What the features are.
+    """
+
+    mean: FloatArray
+    vectors: FloatArray
+    scale: NDArray[np.float32]
+    schema: FeatureSchema
+
+    @classmethod
+    def fit(cls, trajectories: FeatureTrajectories, lag: int, n_coordinates: int = 2) -> "SlowCoordinates | None":
+        """Find the slowest coordinates at a lag in frames; None if the data allow none."""
+        frames = np.concatenate(trajectories.values)
+        spread = frames.std(axis=0, dtype=np.float64)
+        scale = np.where(trajectories.schema.periodic | (spread == 0), 1, spread).astype(np.float32)
+        series = [encoded(one, scale, trajectories.schema).astype(np.float64) for one in trajectories if len(one) > lag]
+        if not series:
+            return None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # deeptime's import
+            from deeptime.decomposition import TICA
+
+            try:
+                model = TICA(lagtime=lag, dim=n_coordinates).fit_fetch(series)
+            except (ValueError, ArithmeticError, np.linalg.LinAlgError):
+                return None
+        vectors = np.asarray(model.instantaneous_coefficients)[:, : model.output_dimension]
+        return cls(np.asarray(model.mean_0), vectors, scale, trajectories.schema)
+
+    @property
+    def n_coordinates(self) -> int:
+        """How many there are."""
+        return int(self.vectors.shape[1])
+
+    def project(self, frames: NDArray[np.float32], n_coordinates: int) -> FloatArray:
+        """Return the first coordinates of frames ``(n_frames, n_features)``, ``(n_frames, n_coordinates)``."""
+        return np.asarray((encoded(frames, self.scale, self.schema) - self.mean) @ self.vectors[:, :n_coordinates])
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,7 +212,7 @@ def implied_timescales(
     lags
         Lags, frames; None for `lag_ladder` of the longest series.
     n_states
-        Number of microstates; None for √(number of frames)/2, at most 100. Not with `microstates`.
+        Number of microstates; None for √(number of frames)/2, at most 30. Not with `microstates`.
     n_processes
         How many timescales, slowest first.
     microstates

@@ -1,6 +1,8 @@
-"""The pictures of a report: data in, matplotlib figures out, without pyplot or any global state."""
+"""The pictures of a report: numbers in, matplotlib figures out, without pyplot or any global state."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -8,219 +10,523 @@ from matplotlib.figure import Figure, FigureBase
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import NDArray
 
-from openmm_trajgan.analysis.distributions import Edges, FloatArray, columns
-from openmm_trajgan.schema import FeatureSchema, FeatureTrajectories
+from openmm_trajgan.analysis.distributions import Edges, FloatArray
+from openmm_trajgan.schema import FeatureSchema
 
-REFERENCE, GENERATED, SPREAD = "#1f3b57", "#d55e00", "#8fb3d1"
+REFERENCE, GENERATED, MARK = "#1f3b57", "#d55e00", "#6b7680"
+NEVER = "0.9"  # where nothing was visited
 HIGHEST_FREE_ENERGY = 8.0  # kT; higher regions are visited too rarely to have a free energy
+LARGEST_DIFFERENCE = 3.0  # kT, ends of the colour scale
 LONGEST_STRETCH = 2000  # points of a time series that can be told apart
 WIDTH = 9.0  # inches
+
+
+@dataclass(frozen=True)
+class Coordinate:
+    """A quantity and how it stands on an axis: angles given in radians in degrees.
+
+    Parameters
+    ----------
+    name
+        As on the axis.
+    unit
+        Of the values.
+    period
+        None on the line.
+
+    Examples
+    --------
+    >>> Coordinate("phi", "rad", 2 * np.pi).label, Coordinate("d", "nm").label
+    ('phi / °', 'd / nm')
+    """
+
+    name: str
+    unit: str = ""
+    period: float | None = None
+
+    @classmethod
+    def of(cls, schema: FeatureSchema, name: str) -> "Coordinate":
+        """Return a feature of a schema; a name that is none is a coordinate without unit."""
+        if name not in schema.names:
+            return cls(name)
+        index = schema.names.index(name)
+        return cls(name, schema.units[index], schema.periods[index])
+
+    @property
+    def in_degrees(self) -> bool:
+        """Whether it is an angle."""
+        return self.period is not None and self.unit == "rad"
+
+    @property
+    def factor(self) -> float:
+        """What values are multiplied by."""
+        return 180 / np.pi if self.in_degrees else 1.0
+
+    @property
+    def text(self) -> str:
+        """Name and unit."""
+        unit = "°" if self.in_degrees else self.unit
+        return f"{self.name} / {unit}" if unit else self.name
+
+    @property
+    def label(self) -> str:
+        """Name and unit for matplotlib."""
+        return _plain(self.text)
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """Numbers with the band that holds 90 % of what resampled blocks give.
+
+    Parameters
+    ----------
+    values, low, high
+        Of one shape; NaN where there is no number.
+    """
+
+    values: FloatArray
+    low: FloatArray
+    high: FloatArray
+
+
+@dataclass(frozen=True)
+class TimeAxis:
+    """Unit of times and how many of it a frame takes."""
+
+    unit: str
+    step: float
+
+    @classmethod
+    def up_to(cls, n_frames: float, frame_interval: float | None) -> "TimeAxis":
+        """Choose the unit for times up to a number of frames.
+
+        Examples
+        --------
+        >>> TimeAxis.up_to(50_000, 0.2), TimeAxis.up_to(10, None).unit
+        (TimeAxis(unit='ns', step=0.0002), 'frames')
+        """
+        if frame_interval is None:
+            return cls("frames", 1.0)
+        longest = n_frames * frame_interval
+        unit, factor = next((unit, factor) for unit, factor in (("µs", 1e6), ("ns", 1e3), ("ps", 0.0)) if longest >= factor)
+        return cls(unit, frame_interval / (factor or 1.0))
 
 
 def free_energy_surfaces(
     surfaces: Mapping[str, FloatArray],
     edges: Edges,
-    features: Sequence[str],
-    schema: FeatureSchema,
+    coordinates: tuple[Coordinate, Coordinate],
+    marks: Mapping[str, tuple[float, float]] | None = None,
     figure: FigureBase | None = None,
+    *,
+    difference: bool = True,
 ) -> FigureBase:
-    """Draw free-energy surfaces of the same pair of features side by side on one colour scale.
+    """Draw two free-energy surfaces side by side on one colour scale, and how far the second is above the first.
 
     Parameters
     ----------
     surfaces
-        Title and free energy, ``(bins, bins)``, first feature first, kT, infinite where nothing is.
+        Title and free energy, ``(bins, bins)``, first coordinate first, kT, infinite where nothing is; two of them.
     edges
-        Bin edges of both features.
-    features
-        Names of both features.
-    schema
-        Where they come from; torsions are shown in degrees.
+        Bin edges of both coordinates.
+    coordinates
+        Both.
+    marks
+        Letters and where they stand on the first surface.
     figure
         Where to draw; None makes a figure.
+    difference
+        Whether to add the panel of the difference.
     """
     if figure is None:
-        figure = Figure(figsize=(WIDTH, 0.34 * WIDTH if len(surfaces) > 2 else 0.45 * WIDTH), layout="constrained")
-    panels = figure.subplots(1, len(surfaces), sharex=True, sharey=True, squeeze=False)[0]
-    x_factor, y_factor = (_factor(schema, name) for name in features)
-    for axes, (title, surface) in zip(panels, surfaces.items(), strict=True):
-        mesh = axes.pcolormesh(
-            edges[0] * x_factor,
-            edges[1] * y_factor,
-            np.ma.masked_invalid(surface.T),
-            cmap="viridis",
-            vmin=0,
-            vmax=HIGHEST_FREE_ENERGY,
-            rasterized=True,
+        figure = Figure(figsize=(WIDTH, 0.36 * WIDTH), layout="constrained")
+    panels = figure.subplots(1, len(surfaces) + difference, sharex=True, sharey=True, squeeze=False)[0]
+    visited = np.any([np.isfinite(surface) for surface in surfaces.values()], axis=0)
+    grid = (edges[0] * coordinates[0].factor, edges[1] * coordinates[1].factor)
+
+    def mesh(axes: Axes, title: str, values: FloatArray, low: float, high: float, colours: str) -> Any:
+        drawn = axes.pcolormesh(*grid, np.ma.masked_invalid(values.T), cmap=colours, vmin=low, vmax=high, rasterized=True)
+        axes.set(title=title, xlabel=coordinates[0].label, facecolor=NEVER)
+        axes.set(xlim=_reached(grid[0], visited.any(axis=1)), ylim=_reached(grid[1], visited.any(axis=0)))
+        _angle_axis(axes, coordinates[0], "x")
+        _angle_axis(axes, coordinates[1], "y")
+        return drawn
+
+    drawn = [
+        mesh(axes, title, surface, 0, HIGHEST_FREE_ENERGY, "viridis")
+        for axes, (title, surface) in zip(panels, surfaces.items(), strict=False)
+    ]
+    for letter, (x, y) in (marks or {}).items():
+        panels[0].text(
+            x * coordinates[0].factor,
+            y * coordinates[1].factor,
+            letter,
+            color="black",
+            ha="center",
+            va="center",
+            fontsize=9,
+            fontweight="bold",
+            bbox={"boxstyle": "circle,pad=0.15", "facecolor": "white", "edgecolor": "black", "alpha": 0.85},
+            clip_on=True,
         )
-        axes.set(title=title, xlabel=_label(schema, features[0]))
-        _angle_axis(axes, schema, features[0], "x")
-        _angle_axis(axes, schema, features[1], "y")
-    panels[0].set_ylabel(_label(schema, features[1]))
-    figure.colorbar(mesh, ax=panels, label="free energy / kT", extend="max", shrink=0.9, pad=0.01)
+    panels[0].set_ylabel(coordinates[1].label)
+    place: dict[str, Any] = {"location": "bottom", "shrink": 0.7, "pad": 0.02, "aspect": 30}
+    figure.colorbar(drawn[0], ax=list(panels[: len(surfaces)]), label="free energy / kT", extend="max", **place)
+    if difference:
+        first, second = surfaces.values()
+        with np.errstate(invalid="ignore"):
+            shift = mesh(panels[-1], "difference", second - first, -LARGEST_DIFFERENCE, LARGEST_DIFFERENCE, "RdBu_r")
+        bar = figure.colorbar(
+            shift, ax=panels[-1], label="difference / kT", extend="both", **{**place, "shrink": 0.9, "aspect": 20}
+        )
+        bar.set_ticks([-3, -2, -1, 0, 1, 2, 3])
     return figure
 
 
 def free_energy_profiles(
-    reference: Mapping[str, FloatArray],
-    generated: Mapping[str, FloatArray],
-    md: Sequence[Mapping[str, FloatArray]],
-    edges: Mapping[str, FloatArray],
-    schema: FeatureSchema,
+    curves: Mapping[str, Mapping[str, Curve]], edges: Mapping[str, FloatArray], coordinates: Mapping[str, Coordinate]
 ) -> Figure:
-    """Draw the free energy along single features, with the range of independent MD as a band.
+    """Draw the free energy along single coordinates.
 
     Parameters
     ----------
-    reference, generated
-        Feature name and free energy ``(bins,)``, kT.
-    md
-        The same of every group of independent MD.
+    curves
+        Data set, coordinate, and free energy ``(bins,)``, kT, infinite where nothing is.
     edges
-        Feature name and bin edges ``(bins + 1,)``.
-    schema
-        Where the features come from.
+        Bin edges of each coordinate, ``(bins + 1,)``.
+    coordinates
+        How each is shown.
     """
-    figure, panels = _grid(len(reference), height=2.5)
-    for axes, name in zip(panels, reference, strict=True):
-        x = (edges[name][1:] + edges[name][:-1]) / 2 * _factor(schema, name)
-        _band(axes, x, [np.where(np.isinf(one[name]), 2 * HIGHEST_FREE_ENERGY, one[name]) for one in md])
-        axes.plot(x, _finite(reference[name]), color=REFERENCE, label="held-out MD")
-        axes.plot(x, _finite(generated[name]), color=GENERATED, label="generated")
-        axes.set(xlabel=_label(schema, name), ylim=(-0.3, HIGHEST_FREE_ENERGY))
-        _angle_axis(axes, schema, name, "x")
+    figure, panels = _grid(len(edges), height=2.5)
+    for axes, name in zip(panels, edges, strict=True):
+        x = (edges[name][1:] + edges[name][:-1]) / 2 * coordinates[name].factor
+        for (title, found), colour in zip(curves.items(), (REFERENCE, GENERATED), strict=True):
+            _line(axes, x, found[name], colour, title, ceiling=2 * HIGHEST_FREE_ENERGY)
+        visited = np.any([np.isfinite(found[name].values) for found in curves.values()], axis=0)
+        limits = _reached(edges[name] * coordinates[name].factor, visited)
+        axes.set(xlabel=coordinates[name].label, ylim=(-0.5, HIGHEST_FREE_ENERGY), xlim=limits)
+        _angle_axis(axes, coordinates[name], "x")
     _finish(figure, panels, "free energy / kT")
     return figure
 
 
 def time_series(
-    series: Mapping[str, NDArray[np.float32]],
-    features: Sequence[str],
-    schema: FeatureSchema,
-    figure: FigureBase | None = None,
+    series: Mapping[str, NDArray[np.floating]], coordinates: Sequence[Coordinate], time: TimeAxis, figure: FigureBase | None = None
 ) -> FigureBase:
     """Draw a stretch of several data sets above each other on the same scales.
 
     Parameters
     ----------
     series
-        Title and consecutive frames, ``(n_frames, n_features)``.
-    features
-        Names of the features to show.
-    schema
-        Names, units and periods of all features.
+        Title and consecutive frames, ``(n_frames, n_coordinates)``, angles wrapped.
+    coordinates
+        Those to show.
+    time
+        Of the frames.
     figure
         Where to draw; None makes a figure.
     """
+    n_panels = len(series) * len(coordinates)
     if figure is None:
-        figure = Figure(figsize=(WIDTH, 0.5 + 1.25 * len(series) * len(features)), layout="constrained")
-    panels = figure.subplots(len(series) * len(features), 1, sharex=True, squeeze=False)[:, 0]
-    colours = (REFERENCE, GENERATED)
-    unit, step = _time(schema)
-    for row, name in enumerate(features):
-        shown = {
-            title: columns(FeatureTrajectories([frames], schema), name)[:, 0] * _factor(schema, name)
-            for title, frames in series.items()
-        }
+        figure = Figure(figsize=(WIDTH, 0.5 + 1.25 * n_panels), layout="constrained")
+    panels = figure.subplots(n_panels, 1, sharex=True, squeeze=False)[:, 0]
+    for row, coordinate in enumerate(coordinates):
+        shown = {title: frames[:, row] * coordinate.factor for title, frames in series.items()}
         low, high = min(values.min() for values in shown.values()), max(values.max() for values in shown.values())
         margin = 0.05 * (high - low) or 0.5
         group = panels[row * len(series) : (row + 1) * len(series)]
-        for axes, colour, (title, values) in zip(group, colours, shown.items(), strict=True):
+        for axes, colour, (title, values) in zip(group, (REFERENCE, GENERATED), shown.items(), strict=True):
             stride = -(-len(values) // LONGEST_STRETCH)
-            times = np.arange(len(values))[::stride] * step
-            periodic = schema.periodic[schema.names.index(name)]
-            style = {"linestyle": "none", "marker": ".", "markersize": 2} if periodic else {"linewidth": 0.7}
+            times = np.arange(len(values))[::stride] * time.step
+            style: dict[str, Any] = {"linewidth": 0.7}
+            if coordinate.period is not None:
+                style = {"linestyle": "none", "marker": ".", "markersize": 2, "rasterized": True}
             axes.plot(times, values[::stride], color=colour, **style)
-            axes.set(ylim=(low - margin, high + margin), ylabel=_label(schema, name))
-            _angle_axis(axes, schema, name, "y")
+            axes.set(ylim=(low - margin, high + margin), ylabel=coordinate.label)
+            _angle_axis(axes, coordinate, "y")
             axes.set_title(title, loc="left", fontsize=9, color=colour, pad=2)
             axes.margins(x=0.005)
-    panels[-1].set_xlabel(f"time / {unit}")
+    panels[-1].set_xlabel(f"time / {time.unit}")
     return figure
 
 
-def autocorrelations(
-    reference: FloatArray, generated: FloatArray, md: Sequence[FloatArray], features: Sequence[str], schema: FeatureSchema
-) -> Figure:
-    """Draw autocorrelations with the range of independent MD as a band.
+def autocorrelations(curves: Mapping[str, Curve], lags: NDArray[np.int64], names: Sequence[str], time: TimeAxis) -> Figure:
+    """Draw autocorrelations.
 
     Parameters
     ----------
-    reference, generated
-        Shape ``(n_lags, n_features)``, all features of the schema.
-    md
-        The same of every group of independent MD.
-    features
-        Names of the features to show.
-    schema
-        Names of all features, frame interval.
+    curves
+        Data set and autocorrelations ``(n_lags, n_features)``.
+    lags
+        Shape ``(n_lags,)``, frames.
+    names
+        Of the features.
+    time
+        Of the lags.
     """
-    figure, panels = _grid(len(features), height=2.5)
-    unit, step = _time(schema)
-    times = np.arange(len(reference)) * step
-    for axes, name in zip(panels, features, strict=True):
-        column = schema.names.index(name)
-        axes.axhline(np.exp(-1), color="0.6", linewidth=0.8, linestyle=":")
-        _band(axes, times, [one[:, column] for one in md])
-        axes.plot(times, reference[:, column], color=REFERENCE, label="held-out MD")
-        axes.plot(times, generated[:, column], color=GENERATED, label="generated")
-        axes.set(title=_plain(name), xlabel=f"lag / {unit}", xlim=(0, times[-1] or 1), ylim=(min(-0.15, axes.get_ylim()[0]), 1.02))
+    figure, panels = _grid(len(names), height=2.5)
+    times = lags * time.step
+    for column, (axes, name) in enumerate(zip(panels, names, strict=True)):
+        axes.axhline(np.exp(-1), color=MARK, linewidth=0.8, linestyle=":")
+        for (title, curve), colour in zip(curves.items(), (REFERENCE, GENERATED), strict=True):
+            one = Curve(curve.values[:, column], curve.low[:, column], curve.high[:, column])
+            _line(axes, times, one, colour, title)
+        axes.set(title=_plain(name), xlabel=f"lag / {time.unit}", xlim=(0, times[-1]), ylim=(min(-0.15, axes.get_ylim()[0]), 1.02))
     _finish(figure, panels, "autocorrelation")
     return figure
 
 
-def implied_timescales(
-    lags: NDArray[np.int64],
-    reference: FloatArray,
-    generated: FloatArray,
-    md: Sequence[FloatArray],
-    schema: FeatureSchema,
-    lag: int | None = None,
+def displacements(
+    curves: Mapping[str, Mapping[tuple[int, int], Curve]],
+    edges: Mapping[int, Sequence[FloatArray]],
+    coordinates: Sequence[Coordinate],
+    time: TimeAxis,
 ) -> Figure:
-    """Draw implied timescales against the lag, with the range of independent MD as a band.
+    """Draw distributions of changes over several numbers of frames.
 
     Parameters
     ----------
+    curves
+        Data set, and for each number of frames and index of a coordinate the share in each bin, ``(bins,)``.
+    edges
+        For each number of frames the bin edges of every coordinate, ``(bins + 1,)``.
+    coordinates
+        Those to show: a row each.
+    time
+        Of the frames.
+    """
+    size = (WIDTH if len(edges) > 1 else 0.65 * WIDTH, 0.5 + 2.1 * len(coordinates))
+    figure = Figure(figsize=size, layout="constrained")
+    panels = figure.subplots(len(coordinates), len(edges), squeeze=False)
+    for row, coordinate in enumerate(coordinates):
+        for axes, steps in zip(panels[row], edges, strict=True):
+            grid = edges[steps][row]
+            x = (grid[1:] + grid[:-1]) / 2 * coordinate.factor
+            shares = [curves[title][steps, row].values for title in curves]
+            for title, colour, own in zip(curves, (REFERENCE, GENERATED), shares, strict=True):
+                band = curves[title][steps, row]
+                axes.fill_between(x, band.low, band.high, color=colour, alpha=0.25, linewidth=0, step="mid")
+                axes.step(x, np.where(own > 0, own, np.nan), where="mid", color=colour, linewidth=1, label=title)
+            visited = np.flatnonzero(np.sum(shares, axis=0) > 0)
+            positive = np.concatenate([own[own > 0] for own in shares])
+            axes.set(yscale="log", ylim=(positive.min() / 2, positive.max() * 2) if positive.size else (0.1, 1))
+            if visited.size > 1:
+                axes.set_xlim(x[visited[0]], x[visited[-1]])
+            if row == 0:
+                axes.set_title(_step_title(steps, time), fontsize=9)
+            axes.set_xlabel(f"change of {coordinate.label}", fontsize=9)
+            axes.tick_params(labelsize=8)
+    _finish(figure, list(panels.ravel()), "share of frames")
+    return figure
+
+
+def implied_timescales(curves: Mapping[str, Curve], lags: NDArray[np.int64], time: TimeAxis, lag: int | None = None) -> Figure:
+    """Draw implied timescales against the lag.
+
+    Parameters
+    ----------
+    curves
+        Data set and timescales ``(n_lags, n_processes)``, frames; NaN where there is none.
     lags
         Shape ``(n_lags,)``, frames.
-    reference, generated
-        Shape ``(n_lags, n_processes)``, frames; NaN where there is none.
-    md
-        The same of every group of independent MD.
-    schema
-        For the frame interval.
+    time
+        Of lags and timescales.
     lag
         Where the timescales are compared, marked.
     """
-    figure, panels = _grid(reference.shape[1], height=3.2)
-    unit, step = _time(schema)
-    everything = np.stack([reference, generated, *md])
+    n_processes = next(iter(curves.values())).values.shape[1]
+    figure, panels = _grid(n_processes, height=3.2)
+    everything = np.stack([part for one in curves.values() for part in (one.values, one.low, one.high)])
     n_shown = min(int(np.flatnonzero(np.isfinite(everything).any(axis=(0, 2))).max(initial=0)) + 2, len(lags))
+    x = lags * time.step
     for process, axes in enumerate(panels):
-        axes.fill_between(lags * step, lags * step, 1e-3 * lags[0] * step, color="0.85", linewidth=0, zorder=0)
-        _band(axes, lags * step, [one[:, process] * step for one in md])
-        for one in md:  # a number at a single lag has no band
-            axes.plot(lags * step, one[:, process] * step, ".", color=SPREAD, markersize=4)
-        axes.plot(lags * step, reference[:, process] * step, "o-", color=REFERENCE, markersize=4, label="held-out MD")
-        axes.plot(lags * step, generated[:, process] * step, "s-", color=GENERATED, markersize=4, label="generated")
+        axes.fill_between(x, x, 1e-3 * x[0], color="0.88", linewidth=0, zorder=0)
+        for (title, curve), colour, marker in zip(curves.items(), (REFERENCE, GENERATED), "os", strict=True):
+            one = Curve(*(time.step * part[:, process] for part in (curve.values, curve.low, curve.high)))
+            _line(axes, x, one, colour, title, marker=marker, markersize=4)
         if lag is not None:
-            axes.axvline(lag * step, color="0.4", linewidth=0.8, linestyle="--")
-        axes.set(xscale="log", yscale="log", title=f"t{process + 2}", xlabel=f"lag / {unit}")
+            axes.axvline(lag * time.step, color=MARK, linewidth=0.8, linestyle="--")
+        axes.set(xscale="log", yscale="log", title=f"t{process + 2}", xlabel=f"lag / {time.unit}")
         found = everything[:, :, process][np.isfinite(everything[:, :, process])]
-        found = found if found.size else lags
-        axes.set(xlim=(lags[0] * step / 1.3, lags[n_shown - 1] * step * 1.3), ylim=(found.min() * step / 3, found.max() * step * 3))
-        for axis in (axes.xaxis, axes.yaxis):
-            axis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=8))
-            axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-            axis.set_minor_formatter(NullFormatter())
-    _finish(figure, panels, f"implied timescale / {unit}")
+        found = found if found.size else lags.astype(np.float64)
+        low, high = found.min() * time.step / 2, found.max() * time.step * 2
+        axes.set(xlim=(x[0] / 1.3, x[n_shown - 1] * 1.3), ylim=(low, high))
+        _plain_logarithms(axes)
+    _finish(figure, panels, f"implied timescale / {time.unit}")
     return figure
+
+
+def nearest_windows(shares: Mapping[str, FloatArray], edges: FloatArray) -> Figure:
+    """Draw histograms of distances to the nearest window of the training data.
+
+    Parameters
+    ----------
+    shares
+        Data set and share of its windows: copies, then between `edges`, ``(1 + n_bins,)``.
+    edges
+        Of the bins, ``(n_bins + 1,)``.
+    """
+    figure, (axes,) = _grid(1, height=3.0)
+    between = {title: values[1:] for title, values in shares.items()}
+    found = np.flatnonzero(np.sum(list(between.values()), axis=0) > 0)
+    first, last = (int(found[0]), int(found[-1]) + 1) if found.size else (0, len(edges) - 1)
+    width = edges[1] / edges[0]
+    copies = [one[0] for one in shares.values()]
+    for (title, values), colour in zip(between.items(), (REFERENCE, GENERATED), strict=True):
+        axes.stairs(values, edges, color=colour, fill=True, alpha=0.25)
+        axes.stairs(values, edges, color=colour, linewidth=1.2, label=title)
+    start = edges[first] / width
+    if max(copies) > 0:  # as bars left of the smallest distance
+        start = edges[first] / width**12
+        bars = edges[first] / width ** np.array([10.0, 7.0])
+        axes.bar(bars, copies, bars * (width**2.5 - 1), align="edge", color=(REFERENCE, GENERATED))
+        axes.axvline(edges[first] / width**2, color=MARK, linewidth=0.8, linestyle=":")
+        axes.text(
+            edges[first] / width**7, 1.0, "copies", transform=axes.get_xaxis_transform(), ha="center", va="bottom", fontsize=9
+        )
+    label = "distance to the nearest training window / standard deviations"
+    axes.set(xscale="log", xlim=(start, edges[last] * width), xlabel=label)
+    _plain_logarithms(axes, y=False)
+    _finish(figure, [axes], "share of windows")
+    return figure
+
+
+@dataclass(frozen=True, eq=False)
+class LengthPanel:
+    """How one figure of MD falls off with its length, and where the generated data are.
+
+    Parameters
+    ----------
+    title, label
+        Of the panel and of its vertical axis.
+    lengths
+        Frames, ``(n_lengths,)``.
+    curve
+        Distance from the best value, of MD of these lengths.
+    found
+        Distance of the generated data.
+    worth
+        Length of MD that is as far off, frames; infinite if none can be told.
+    """
+
+    title: str
+    label: str
+    lengths: FloatArray
+    curve: Curve
+    found: float
+    worth: float
+
+
+def lengths(panels: Sequence[LengthPanel], n_generated: int, time: TimeAxis) -> Figure:
+    """Draw how far MD is from MD against its length, with the generated data.
+
+    Parameters
+    ----------
+    panels
+        One per figure.
+    n_generated
+        Frames of the generated data.
+    time
+        Of the lengths.
+    """
+    figure, grid = _grid(len(panels), height=2.9)
+    for axes, panel in zip(grid, panels, strict=True):
+        x = panel.lengths * time.step
+        _line(axes, x, panel.curve, REFERENCE, "MD against MD")
+        axes.axhline(panel.found, color=GENERATED, linewidth=1, linestyle=":")
+        axes.plot(n_generated * time.step, panel.found, "s", color=GENERATED, label="generated", markersize=6)
+        if np.isfinite(panel.worth):
+            axes.axvline(panel.worth * time.step, color=GENERATED, linewidth=1, linestyle="--", label="worth so much MD")
+        axes.set(xscale="log", yscale="log", xlabel=f"length / {time.unit}", ylabel=panel.label)
+        axes.set_title(_plain(panel.title), fontsize=9)
+        _plain_logarithms(axes)
+    _finish(figure, grid, "")
+    return figure
+
+
+@dataclass(frozen=True)
+class Worth:
+    """What one figure is worth: a row of `worths`.
+
+    Parameters
+    ----------
+    name
+        Of the figure.
+    group
+        Heading it stands under.
+    value, low, high
+        MD-equivalent length and its interval, frames; may be infinite.
+    unlike
+        Whether the figure is significantly unlike MD.
+    """
+
+    name: str
+    group: str
+    value: float
+    low: float
+    high: float
+    unlike: bool
+
+
+def worths(rows: Sequence[Worth], marks: Mapping[str, int], time: TimeAxis) -> Figure:
+    """Draw the length of MD that each figure is worth, longest to the right.
+
+    Parameters
+    ----------
+    rows
+        From top to bottom.
+    marks
+        Name and frames of the data sets.
+    time
+        Of the lengths.
+    """
+    figure = Figure(figsize=(WIDTH, 1.1 + 0.24 * len(rows)), layout="constrained")
+    axes = figure.subplots()
+    ends = [end for row in rows for end in (row.value, row.low) if np.isfinite(end) and end > 0]
+    right = 3 * max([*ends, *marks.values()]) * time.step
+    left = min([*ends, *marks.values()]) / 2 * time.step
+    for place, row in enumerate(rows):
+        colour = GENERATED if row.unlike else REFERENCE
+        low, value, high = (float(np.clip(end * time.step, left, right)) for end in (row.low, row.value, row.high))
+        axes.plot([low, high], [place, place], color=colour, linewidth=2, alpha=0.45, solid_capstyle="butt")
+        axes.plot(
+            value, place, ">" if np.isinf(row.value) else "s" if row.unlike else "o", color=colour, markersize=6, clip_on=False
+        )
+    for place in range(1, len(rows)):
+        if rows[place].group != rows[place - 1].group:
+            axes.axhline(place - 0.5, color="0.85", linewidth=0.8)
+    styles = ("-", "--", ":")
+    for (name, n_frames), style in zip(marks.items(), styles, strict=False):
+        axes.axvline(n_frames * time.step, color=MARK, linewidth=1, linestyle=style, label=name, zorder=0)
+    axes.plot([], [], "o", color=REFERENCE, label="like MD")
+    axes.plot([], [], "s", color=GENERATED, label="unlike MD")
+    axes.set(xscale="log", xlim=(left, right), ylim=(len(rows) - 0.5, -0.5), xlabel=f"worth as much as MD of / {time.unit}")
+    axes.set_yticks(range(len(rows)), [_plain(row.name) for row in rows], fontsize=8)
+    axes.grid(axis="y", color="0.93", linewidth=0.6)
+    axes.set_axisbelow(True)
+    _plain_logarithms(axes, y=False)
+    figure.legend(loc="outside upper center", ncols=5, frameon=False, fontsize=9)
+    return figure
+
+
+def _reached(edges: FloatArray, visited: NDArray[np.bool_]) -> tuple[float, float]:
+    """Return the ends of the visited bins, with one more on either side."""
+    inside = np.flatnonzero(visited)
+    return float(edges[max(inside[0] - 1, 0)]), float(edges[min(inside[-1] + 2, len(edges) - 1)])
+
+
+def _line(
+    axes: Axes, x: NDArray[np.floating], curve: Curve, colour: str, label: str, ceiling: float = np.inf, **style: Any
+) -> None:
+    low, high = (np.where(np.isposinf(end), ceiling, end) for end in (curve.low, curve.high))
+    axes.fill_between(x, low, high, where=np.isfinite(low) & np.isfinite(high), color=colour, alpha=0.25, linewidth=0)
+    axes.plot(x, np.where(np.isinf(curve.values), np.nan, curve.values), color=colour, label=label, linewidth=1.3, **style)
 
 
 def _grid(n_panels: int, height: float) -> tuple[Figure, list[Axes]]:
     n_columns = 2 if n_panels in (2, 4) else min(n_panels, 3)
     n_rows = -(-n_panels // n_columns)
-    figure = Figure(figsize=(WIDTH if n_columns > 1 else 0.65 * WIDTH, 0.4 + height * n_rows), layout="constrained")
+    figure = Figure(figsize=(WIDTH if n_columns > 1 else 0.7 * WIDTH, 0.4 + height * n_rows), layout="constrained")
     panels = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
     for axes in panels[n_panels:]:
         axes.remove()
@@ -229,43 +535,28 @@ def _grid(n_panels: int, height: float) -> tuple[Figure, list[Axes]]:
 
 def _finish(figure: Figure, panels: Sequence[Axes], label: str) -> None:
     figure.supylabel(label, fontsize=10)
-    handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=3, frameon=False)
+    named = {text: handle for axes in panels for handle, text in zip(*axes.get_legend_handles_labels(), strict=True)}
+    figure.legend(named.values(), named.keys(), loc="outside upper center", ncols=4, frameon=False)
 
 
-def _band(axes: Axes, x: NDArray[np.floating], curves: Sequence[FloatArray]) -> None:
-    if curves:
-        with np.errstate(invalid="ignore"):
-            low, high = np.fmin.reduce(curves), np.fmax.reduce(curves)
-        axes.fill_between(x, low, high, color=SPREAD, alpha=0.6, linewidth=0, label="range of MD against MD")
+def _plain_logarithms(axes: Axes, *, y: bool = True) -> None:
+    for axis in (axes.xaxis, axes.yaxis)[: 1 + y]:
+        low, high = sorted(axis.get_view_interval())
+        decades = np.log10(high / low) if low > 0 else 0
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if decades < 2.2 else (1,), numticks=8))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.set_minor_formatter(NullFormatter())
 
 
-def _finite(free_energy: FloatArray) -> FloatArray:
-    return np.where(np.isinf(free_energy), np.nan, free_energy)
-
-
-def _factor(schema: FeatureSchema, name: str) -> float:
-    return 180 / np.pi if _in_degrees(schema, name) else 1.0
-
-
-def _in_degrees(schema: FeatureSchema, name: str) -> bool:
-    index = schema.names.index(name)
-    return bool(schema.periodic[index]) and schema.units[index] == "rad"
-
-
-def _label(schema: FeatureSchema, name: str) -> str:
-    unit = "°" if _in_degrees(schema, name) else schema.units[schema.names.index(name)]
-    return _plain(f"{name} / {unit}" if unit else name)
+def _step_title(steps: int, time: TimeAxis) -> str:
+    frames = f"{steps} frame{'s' * (steps > 1)}"
+    return frames if time.unit == "frames" else f"{frames} ({steps * time.step:.3g} {time.unit})"
 
 
 def _plain(text: str) -> str:
     return text.replace("$", r"\$")  # a name is no formula
 
 
-def _time(schema: FeatureSchema) -> tuple[str, float]:
-    return ("frames", 1.0) if schema.frame_interval is None else ("ps", schema.frame_interval)
-
-
-def _angle_axis(axes: Axes, schema: FeatureSchema, name: str, which: str) -> None:
-    if _in_degrees(schema, name):
+def _angle_axis(axes: Axes, coordinate: Coordinate, which: str) -> None:
+    if coordinate.in_degrees:
         axes.set(**{f"{which}lim": (-180, 180), f"{which}ticks": (-180, -90, 0, 90, 180)})

@@ -1,121 +1,95 @@
-"""The held-out reference, what is fitted on it (bins, relaxation times, microstates, a lag), and other data measured by it."""
+"""The held-out reference, everything fitted on it, and other data measured by it."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
-from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from openmm_trajgan.analysis.distributions import BINS, Edges, FloatArray, bin_edges, divergence, histogram, uniform_edges
-from openmm_trajgan.analysis.dynamics import (
-    autocorrelation,
-    constant_features,
-    displacements,
-    histogram_divergences,
-    histograms,
-    relaxation_time,
-)
-from openmm_trajgan.analysis.kinetics import ImpliedTimescales, Microstates, implied_timescales, lag_ladder
+from openmm_trajgan.analysis.blocks import Blocks
+from openmm_trajgan.analysis.coverage import Coverage
+from openmm_trajgan.analysis.densities import Densities, Observable
+from openmm_trajgan.analysis.displacements import Displacements
+from openmm_trajgan.analysis.distributions import FloatArray, columns
+from openmm_trajgan.analysis.floor import floor_curves
+from openmm_trajgan.analysis.kinetics import ImpliedTimescales, Microstates, SlowCoordinates, implied_timescales, lag_ladder
+from openmm_trajgan.analysis.markov import MarkovModels
+from openmm_trajgan.analysis.metric import Figure, Metric, Missing
+from openmm_trajgan.analysis.novelty import NearestTrainingWindow
+from openmm_trajgan.analysis.relaxation import Relaxation
+from openmm_trajgan.analysis.uncertainty import Evaluate, bootstrap, interval, permutations, significance
+from openmm_trajgan.analysis.verdict import FigureOfMerit, judged
+from openmm_trajgan.errors import InputError
 from openmm_trajgan.schema import FeatureTrajectories
 
-Group = Literal["distribution", "dynamics", "kinetics"]
-Unit = Literal["nat", "ratio"]
-NOUNS: dict[Group, str] = {"distribution": "distributions", "dynamics": "dynamics", "kinetics": "kinetics"}
-
-DISPLACEMENT_STEPS = (1, 4, 16, 64)
 N_PAIRS = 3
-SHOWN_RELAXATIONS = 5  # autocorrelations are kept up to so many times the slowest relaxation time of the reference
-
-
-@dataclass(frozen=True)
-class Score:
-    """One figure of one data set against the reference.
-
-    Parameters
-    ----------
-    name, group, unit, meaning
-        What is measured; a divergence (``"nat"``, 0 is best) or a ratio to the reference (``"ratio"``, 1 is best).
-    value
-        The number, or None where the data do not support one.
-    reason
-        Why there is none.
-    conclusive
-        True if the missing number itself shows that the data are unlike the reference.
-    """
-
-    name: str
-    group: Group
-    unit: Unit
-    meaning: str
-    value: float | None
-    reason: str = ""
-    conclusive: bool = False
-
-
-@dataclass(frozen=True, eq=False)
-class Measurement:
-    """All scores of one data set, and the curves behind them.
-
-    Parameters
-    ----------
-    data
-        What was measured.
-    scores
-        In the same order for every data set.
-    autocorrelations
-        Shape ``(n_lags, n_features)``, for lags of 0, 1, 2 … frames.
-    timescales
-        At the lags of the yardstick.
-    """
-
-    data: FeatureTrajectories
-    scores: tuple[Score, ...]
-    autocorrelations: FloatArray
-    timescales: ImpliedTimescales
+MOST_TOGETHER = 4  # coordinates up to which states are fitted and compared on the same frames
+N_RESAMPLES = 200  # of the bootstrap, and permutations
+N_DRAWS = 40  # divisions of MD for each length of the floor curve
+FEWEST_BLOCKS, MOST_BLOCKS, MOST_OTHER_BLOCKS = 20, 200, 2000
+BLOCK_RELAXATIONS = 10  # a block should be so many times longer than the slowest process
+N_QUERIES = 5000  # windows of the reference whose nearest training window is looked for
+BATCH = 25  # resamples evaluated at a time
 
 
 @dataclass(frozen=True, eq=False)
 class Yardstick:
-    """The reference and everything fitted on it, so that all data sets are measured by the same function.
+    """A reference with the metrics fitted on it.
 
     Parameters
     ----------
     reference
         Held-out MD.
-    edges
-        Bins of every feature ``(name,)`` and every chosen pair, over the union range of all sets.
-    displacement_edges
-        For each number of steps the bins of every feature. Steps for which the seams between the series of the reference cost
-        more than half of the displacements are left out; where they do in other data there is no number.
-    relaxation
-        Relaxation times of the reference, shape ``(n_features,)``, frames; NaN where it has none.
-    max_lag
-        Longest lag of autocorrelations, frames: half of the longest series of the reference.
+    train
+        Training MD, None without.
+    metrics
+        Fitted on the reference, with bins over the union range of all sets.
+    references
+        The part of the reference that each metric compares with: all of it, or the second half if it was fitted on the first.
+    pairs
+        Pairs of features that are compared jointly.
+    timescales
+        Implied timescales of the reference.
     microstates
         Fitted on the reference.
-    timescales
-        Of the reference.
+    slowest
+        Time of the slowest process seen in the reference, frames.
+    block_length
+        Frames that a block has at least.
+    seed
+        Root of all randomness.
     """
 
-    reference: FeatureTrajectories
-    edges: Mapping[tuple[str, ...], Edges]
-    displacement_edges: Mapping[int, list[FloatArray]]
-    relaxation: FloatArray
-    max_lag: int
-    microstates: Microstates
+    reference: Blocks
+    train: Blocks | None
+    metrics: tuple[Metric, ...]
+    references: tuple[Blocks, ...]
+    pairs: tuple[tuple[str, str], ...]
     timescales: ImpliedTimescales
+    microstates: Microstates
+    slowest: float
+    block_length: int
+    seed: int
 
     @classmethod
     def fit(
         cls,
         reference: FeatureTrajectories,
         others: Sequence[FeatureTrajectories],
+        train: FeatureTrajectories | None = None,
         pairs: Sequence[tuple[str, str]] | None = None,
         *,
+        temperature: float = 300.0,
         seed: int = 0,
     ) -> "Yardstick":
-        """Fit bins, relaxation times, microstates and timescales.
+        """Fit blocks, bins, lag, microstates and metastable states on the reference.
+
+        Many coordinates fit a finite reference so closely that it seems slower than other MD on states of its own.
+        With more than four (an angle counts twice) these are fitted on the first half of its frames, and compared with the second.
+        Blocks are ten times longer than the slowest process of the reference, but the reference has at least 20 and at most 200
+        of them, and no other set more than 2000 as long as that leaves the reference 20.
 
         Parameters
         ----------
@@ -123,35 +97,73 @@ class Yardstick:
             Held-out MD, at least one series of two frames and one feature that changes.
         others
             The sets that will be measured; bins span their range too.
+        train
+            Training MD; its range counts too.
         pairs
             Pairs of features to compare jointly; None for the first three pairs of consecutive features.
+        temperature
+            K, for free energies.
         seed
-            Seed of k-means.
+            Seed of k-means and of resampling.
         """
         names = reference.schema.names
-        chosen = list(pairwise(names))[:N_PAIRS] if pairs is None else [tuple(pair) for pair in pairs]
-        everything = (reference, *others)
-        longest = max(len(series) for series in reference)
-        max_lag = max(longest // 2, 1)
-        microstates = Microstates.fit(reference, seed=seed)
-        return cls(
-            reference=reference,
-            edges={key: bin_edges(everything, key) for key in [*((name,) for name in names), *chosen]},
-            displacement_edges={
-                steps: _displacement_edges(everything, steps)
-                for steps in DISPLACEMENT_STEPS
-                if len(displacements(reference, steps)) >= reference.n_frames / 2
-            },
-            relaxation=relaxation_time(autocorrelation(reference, max_lag)),
-            max_lag=max_lag,
-            microstates=microstates,
-            timescales=implied_timescales(reference, lag_ladder(longest), microstates=microstates),
+        chosen = tuple(pairwise(names))[:N_PAIRS] if pairs is None else tuple((one, other) for one, other in pairs)
+        for name in (name for pair in chosen for name in pair):
+            if name not in names:
+                raise InputError(f"no feature named {name}; there are {', '.join(names)}")
+        n_inputs = int(reference.schema.n_features + reference.schema.periodic.sum())
+        fitting, measuring = (reference, reference) if n_inputs <= MOST_TOGETHER else _halves(reference)
+        microstates = Microstates.fit(fitting, seed=seed)
+        timescales = implied_timescales(measuring, lag_ladder(max(map(len, measuring))), microstates=microstates)
+        relaxation = Relaxation.fit(Blocks.cut(reference, max(map(len, reference))))
+        row = timescales.plateau()
+        times = [*relaxation.reference_times.tolist(), *([] if row is None else timescales.values[row].tolist())]
+        slowest = float(np.nanmax(times)) if np.isfinite(times).any() else 1.0
+        everything = [data for data in (reference, *others, train) if data is not None]
+        n_blocks = np.clip(reference.n_frames / (BLOCK_RELAXATIONS * slowest), FEWEST_BLOCKS, MOST_BLOCKS)
+        most = max(data.n_frames for data in everything)
+        longest = reference.n_frames // FEWEST_BLOCKS
+        length = max(int(reference.n_frames / n_blocks), min(-(-most // MOST_OTHER_BLOCKS), longest), 1)
+        cut = [Blocks.cut(data, length) for data in everything]
+        frames = [blocks.frames for blocks in cut]
+        whole, part = cut[0], cut[0] if measuring is reference else Blocks.cut(measuring, length)
+        observables = [
+            *(Observable.over(name, partial(_features, reference, (name,)), frames) for name in names),
+            *(Observable.over(f"{one}, {other}", partial(_features, reference, (one, other)), frames) for one, other in chosen),
+        ]
+        markov = MarkovModels.fit(part, microstates, timescales, temperature)
+        lag = markov.lag if markov is not None else 1
+        slow = SlowCoordinates.fit(fitting, lag)
+        tica = (
+            []
+            if slow is None
+            else [
+                Observable.over(f"TICA-{','.join(map(str, range(n)))}", partial(slow.project, n_coordinates=n), frames)
+                for n in range(1, slow.n_coordinates + 1)
+            ]
         )
-
-    @property
-    def pairs(self) -> tuple[tuple[str, ...], ...]:
-        """The pairs of features that are compared jointly."""
-        return tuple(key for key in self.edges if len(key) == 2)
+        displacements = Displacements.fit(whole, tuple(cut))
+        metrics: list[tuple[Metric, Blocks]] = [(Densities(tuple(observables)), whole)]
+        metrics += [(Densities(tuple(tica)), part)] if tica else []
+        metrics += [(displacements, whole)] if displacements.edges else []
+        metrics += [(relaxation, whole)] if relaxation.names else []
+        metrics += [(markov, part)] if markov is not None else []
+        if train is not None:
+            queries = -(-N_QUERIES // whole.n_blocks)
+            metrics.append((NearestTrainingWindow.fit(reference, train, queries_per_block=queries, seed=seed), whole))
+        metrics.append((Coverage(microstates, lag), part))
+        return cls(
+            reference=whole,
+            train=cut[-1] if train is not None else None,
+            metrics=tuple(metric for metric, _ in metrics),
+            references=tuple(blocks for _, blocks in metrics),
+            pairs=chosen,
+            timescales=timescales,
+            microstates=microstates,
+            slowest=slowest,
+            block_length=length,
+            seed=seed,
+        )
 
     @property
     def lag(self) -> int | None:
@@ -159,98 +171,96 @@ class Yardstick:
         row = self.timescales.plateau()
         return None if row is None else int(self.timescales.lags[row])
 
-    def measure(self, data: FeatureTrajectories) -> Measurement:
-        """Compare a data set with the reference."""
-        autocorrelations = autocorrelation(data, self.max_lag)
-        autocorrelations[self._horizon(data) + 1 :] = np.nan  # too few pairs of frames so far apart
-        timescales = implied_timescales(data, self.timescales.lags, microstates=self.microstates)
-        scores = (
-            *self._distributions(data),
-            *self._displacements(data),
-            *self._relaxations(data, relaxation_time(autocorrelations)),
-            *self._timescale_ratios(data, timescales),
+    @property
+    def together(self) -> bool:
+        """Whether states are fitted and compared on the same frames."""
+        return all(part is self.reference for part in self.references)
+
+    @property
+    def markov(self) -> MarkovModels | None:
+        """Markov state models; None if the reference supports none."""
+        return next((metric for metric in self.metrics if isinstance(metric, MarkovModels)), None)
+
+    def measure(self, data: FeatureTrajectories) -> tuple[FigureOfMerit, ...]:
+        """Compare a data set with the reference: every figure with its error, floors and significance."""
+        blocks = Blocks.cut(data, self.block_length)
+        return judged(
+            [
+                figure
+                for metric, reference in zip(self.metrics, self.references, strict=True)
+                for figure in self._measured(metric, reference, blocks)
+            ]
         )
-        slowest = np.nanmax(self.relaxation) if np.isfinite(self.relaxation).any() else self.max_lag
-        shown = min(self.max_lag, int(SHOWN_RELAXATIONS * slowest)) + 1
-        return Measurement(data, scores, autocorrelations[:shown].copy(), timescales)
 
-    def _horizon(self, data: FeatureTrajectories) -> int:
-        """Longest lag at which autocorrelations are looked at: half of the longest series of the data and of the reference."""
-        return min(self.max_lag, max(max(len(series) for series in data) // 2, 1))
-
-    def _distributions(self, data: FeatureTrajectories) -> Iterator[Score]:
-        for key, edges in self.edges.items():
-            value = divergence(histogram(self.reference, key, edges), histogram(data, key, edges))
-            meaning = (
-                f"How far the distribution of {key[0]} is from that of held-out MD (0 same, 0.69 nothing in common)."
-                if len(key) == 1
-                else f"The same for {key[0]} and {key[1]} jointly, that is for their free-energy surface."
+    def _measured(self, metric: Metric, part: Blocks, blocks: Blocks) -> Iterator[FigureOfMerit]:
+        rng = np.random.default_rng(self.seed)  # the same blocks for every metric and data set
+        reference, data = metric.tally(part), metric.tally(blocks)
+        train = None if self.train is None else metric.tally(self.train)
+        whole, other = reference.sum(axis=0, keepdims=True), data.sum(axis=0, keepdims=True)
+        values = metric.evaluate(whole, other)[0]
+        sizes = (len(reference), len(data))
+        both = np.concatenate([reference, data])
+        null = permutations(_weighted(metric, both, both), *sizes, N_RESAMPLES, rng)
+        resampled = bootstrap(_weighted(metric, reference, data), *sizes, N_RESAMPLES, rng)
+        copying = metric.figures[0].group == "copying"  # training data are no yardstick for being unlike training data
+        md, frames = reference, part.sizes.astype(np.float64)
+        information = np.full(len(values), np.nan)
+        if train is not None and self.train is not None and not copying:
+            md, frames = np.concatenate([reference, train]), np.concatenate([frames, self.train.sizes])
+            information = metric.evaluate(whole, train.sum(axis=0, keepdims=True))[0]
+        n_frames = (part.n_frames, blocks.n_frames)
+        curves = floor_curves(metric.figures, _weighted(metric, md, md), frames, *n_frames, N_DRAWS, rng)
+        for index, (figure, curve) in enumerate(zip(metric.figures, curves, strict=True)):
+            value, given = float(values[index]), float(information[index])
+            one = FigureOfMerit(figure, floor=curve.at(blocks.n_frames), curve=curve)
+            one = replace(one, information=given) if np.isfinite(given) else one
+            if not np.isfinite(value):
+                missing = metric.missing(index, whole[0], other[0])
+                yield replace(one, missing=missing, p_value=0.0 if missing.conclusive else None)
+                continue
+            p_value = significance(figure, value, null[:, index])
+            yield replace(
+                one,
+                estimate=interval(figure, value, resampled[:, index], null[:, index], min(sizes)),
+                information_ratio=_error_ratio(figure, value, given),
+                md_equivalent=None if copying else curve.md_equivalent(value),
+                p_value=p_value if np.isfinite(p_value) else None,
+                missing=None if np.isfinite(p_value) else Missing("too few parts of the data give a number"),
             )
-            yield Score(f"JSD {', '.join(key)}", "distribution", "nat", meaning, value)
-
-    def _displacements(self, data: FeatureTrajectories) -> Iterator[Score]:
-        for steps, edges in self.displacement_edges.items():
-            name = f"displacement JSD, k = {steps}"
-            meaning = f"How far the distribution of changes over {steps} frame{'s' * (steps > 1)} is off, mean over features."
-            sample = displacements(data, steps)
-            if len(sample) >= data.n_frames / 2:
-                expected = histograms(displacements(self.reference, steps), edges)
-                value = float(histogram_divergences(expected, histograms(sample, edges)).mean())
-                yield Score(name, "dynamics", "nat", meaning, value)
-            else:
-                yield Score(name, "dynamics", "nat", meaning, None, f"its series are shorter than {2 * steps} frames")
-
-    def _relaxations(self, data: FeatureTrajectories, relaxation: FloatArray) -> Iterator[Score]:
-        constant_there, constant_here = constant_features(self.reference), constant_features(data)
-        horizon = self._horizon(data)
-        for index, name in enumerate(self.reference.schema.names):
-            expected, found = float(self.relaxation[index]), float(relaxation[index])
-            value, reason, conclusive = None, "", False
-            if constant_there[index]:
-                reason = "constant in the reference"
-            elif np.isnan(expected):
-                reason = f"the reference does not relax within {self.max_lag} frames, half of its longest series"
-            elif constant_here[index]:
-                reason, conclusive = "constant", True
-            elif np.isnan(found):
-                reason = f"does not relax within {horizon} frames, the longest lag looked at"
-                conclusive = horizon > 2 * expected
-            else:
-                value = found / expected
-            meaning = f"Time in which {name} forgets where it was (autocorrelation 1/e), divided by that of held-out MD."
-            yield Score(f"relaxation time ratio, {name}", "dynamics", "ratio", meaning, value, reason, conclusive)
-
-    def _timescale_ratios(self, data: FeatureTrajectories, timescales: ImpliedTimescales) -> Iterator[Score]:
-        row = self.timescales.plateau()
-        for process, order in enumerate(("slowest", "second slowest")):
-            name = f"timescale ratio t{process + 2}"
-            meaning = f"Implied timescale of the {order} process, divided by that of held-out MD."
-            if row is None:
-                if process == 0:
-                    reasons = _explained(self.timescales.reasons[0, 0], int(self.timescales.lags[0]))
-                    yield Score(name, "kinetics", "ratio", meaning, None, f"the reference supports no timescale: it {reasons}")
-                continue
-            expected, found = self.timescales.values[row, process], timescales.values[row, process]
-            if np.isnan(expected):
-                continue
-            code, lag = str(timescales.reasons[row, process]), int(timescales.lags[row])
-            if code:
-                as_long = data.n_frames >= self.reference.n_frames  # MD of that length does support the number
-                conclusive = code == "fast" or (code in ("disconnected", "few") and as_long)
-                yield Score(name, "kinetics", "ratio", meaning, None, _explained(code, lag), conclusive)
-            else:
-                yield Score(name, "kinetics", "ratio", meaning, float(found / expected))
 
 
-def _explained(code: str, lag: int) -> str:
-    return {
-        "short": f"has no series longer than the lag of {lag} frames",
-        "disconnected": f"is disconnected at the lag of {lag} frames: states are entered or left that never are again",
-        "fast": f"has no process that outlives the lag of {lag} frames",
-        "few": "is less than ten times longer than the process, which so happens too rarely to be timed",
-    }[code]
+def _halves(data: FeatureTrajectories) -> tuple[FeatureTrajectories, FeatureTrajectories]:
+    """Return the first and the second half of all frames; at most one series is cut."""
+    halves: tuple[list[NDArray[np.float32]], list[NDArray[np.float32]]] = ([], [])
+    missing = data.n_frames // 2
+    for series in data:
+        end = min(max(missing, 0), len(series))
+        missing -= len(series)
+        for half, piece in zip(halves, (series[:end], series[end:]), strict=True):
+            if len(piece):
+                half.append(piece)
+    first, second = (FeatureTrajectories(half, data.schema) for half in halves)
+    return first, second
 
 
-def _displacement_edges(sets: Sequence[FeatureTrajectories], steps: int) -> list[FloatArray]:
-    samples = [displacements(data, steps) for data in sets]
-    return [uniform_edges((sample[:, column] for sample in samples), BINS[1]) for column in range(samples[0].shape[1])]
+def _weighted(metric: Metric, reference: FloatArray, data: FloatArray) -> Evaluate:
+    """Figures of weighted blocks."""
+
+    def evaluate(reference_weights: FloatArray, data_weights: FloatArray) -> FloatArray:
+        rows = [slice(start, start + BATCH) for start in range(0, len(reference_weights), BATCH)]
+        return np.concatenate([metric.evaluate(reference_weights[row] @ reference, data_weights[row] @ data) for row in rows])
+
+    return evaluate
+
+
+def _error_ratio(figure: Figure, value: float, information: float) -> float | None:
+    """Error of the data divided by that of the training data, both in the unit of the figure."""
+    here, there = figure.discrepancy(np.array([value, information])).tolist()
+    if not there > 0 or not np.isfinite(here):
+        return None
+    return float(np.sqrt(here / there)) if figure.kind in ("ratio", "difference") else here / there
+
+
+def _features(reference: FeatureTrajectories, names: tuple[str, ...], frames: NDArray[np.float32]) -> FloatArray:
+    """Columns of frames, periodic ones wrapped, ``(n_frames, len(names))``."""
+    return columns(FeatureTrajectories([frames], reference.schema), names)

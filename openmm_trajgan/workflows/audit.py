@@ -1,36 +1,89 @@
 """Generated beside held-out MD: the report."""
 
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field
 
-from openmm_trajgan.analysis.audit import audit
+from openmm_trajgan.analysis.audit import Audit, audit
+from openmm_trajgan.errors import BelowThresholdError, InputError
 from openmm_trajgan.workflows.config import Argument, replace_folder, require_new, require_outside
 from openmm_trajgan.workflows.data import DataConfig, load_data
 
 
 class AuditConfig(DataConfig):
-    """Judge generated trajectories by held-out MD, and held-out MD by other MD."""
+    """Judge generated trajectories by held-out MD: what they are worth in MD, and whether they copy training data."""
 
     reference: Path = Argument(description="held-out MD: window buffer, .npy/.npz file or folder of .npy files")
     generated: Path = Argument(description="generated trajectories")
-    out: Path = Field(description="folder to write audit.html and audit.json to")
-    train: Path | None = Field(None, description="training MD, for the yardstick of MD against MD")
-    seed: int = Field(0, ge=0, description="seed of the clustering")
+    out: Path = Field(description="folder to write audit.html, audit.json, figures and tables to")
+    train: Path | None = Field(None, description="training MD, to tell copies and what the model could know")
+    baselines: bool = Field(False, description="also judge a Markov state model, VAR(1) and a bootstrap of the training MD")
+    temperature: float = Field(300.0, gt=0, allow_inf_nan=False, description="temperature of the MD, K, for free energies")
+    topology: Path | None = Field(None, description="PDB file of the molecule, to compare structures too")
+    reference_structures: Path | None = Field(None, description="trajectory of held-out MD, for example an .xtc or .dcd file")
+    generated_structures: Path | None = Field(None, description="trajectory of generated structures, as trajgan backmap writes")
+    fail_below: float | None = Field(
+        None,
+        ge=0,
+        allow_inf_nan=False,
+        description="exit with status 3 if the data are worth less than this share of their length in MD, by distributions, "
+        "dynamics or kinetics",
+    )
+    seed: int = Field(0, ge=0, lt=2**32, description="seed of clustering and resampling")
     force: bool = Field(False, description="replace an existing report")
 
 
 def run(config: AuditConfig) -> str:
     """Write the report and return its summary."""
     require_new(config.out, force=config.force, folder=True)
-    for path in (config.reference, config.generated, *([config.train] if config.train else [])):
-        require_outside(path, config.out)
+    structures = (config.topology, config.reference_structures, config.generated_structures)
+    for path in (config.reference, config.generated, config.train, *structures):
+        if path is not None:
+            require_outside(path, config.out)
     reference = load_data(config.reference, config)
-    generated = load_data(config.generated, config, reference.schema)
-    train = None if config.train is None else load_data(config.train, config, reference.schema)
-    result = audit(reference, generated, train, seed=config.seed)
+    schema = reference.schema
+    generated = load_data(config.generated, config, schema)
+    train = None if config.train is None else load_data(config.train, config, schema)
+    result = audit(
+        reference,
+        generated,
+        train,
+        temperature=config.temperature,
+        baselines=config.baselines,
+        structures=_universes(*structures),
+        seed=config.seed,
+    )
     replace_folder(config.out)
-    result.to_json(config.out / "audit.json")
-    result.to_html(config.out / "audit.html")
+    page = result.to_folder(config.out)
     config.write_beside(config.out)
-    return f"{result.summary()}\n{config.out / 'audit.html'}"
+    if config.fail_below is not None:
+        _require_worth(result, config.fail_below, page)
+    return f"{result.summary()}\n{page}"
+
+
+def _universes(topology: Path | None, reference: Path | None, generated: Path | None) -> tuple[Any, Any] | None:
+    given = [path for path in (topology, reference, generated) if path is not None]
+    if not given:
+        return None
+    if topology is None or reference is None or generated is None:
+        raise InputError(
+            "structures: expected --topology, --reference-structures and --generated-structures; give all three or none"
+        )
+    for path in given:
+        if not path.is_file():
+            raise InputError(f"{path}: no such file; give a topology and two trajectories of the same atoms")
+    import MDAnalysis
+
+    try:
+        return MDAnalysis.Universe(str(topology), str(reference)), MDAnalysis.Universe(str(topology), str(generated))
+    except (ValueError, OSError, TypeError, EOFError) as error:
+        text = " ".join(str(error).split())
+        raise InputError(f"{topology}, {reference}, {generated}: MDAnalysis cannot read them together ({text})") from error
+
+
+def _require_worth(result: Audit, least: float, page: Path) -> None:
+    if result.worth >= least:
+        return
+    found = "no group could be judged" if result.worth != result.worth else f"found {result.worth:.3g}"
+    raise BelowThresholdError(f"worth of at least {least:g} of the generated length expected, {found}; see {page}")

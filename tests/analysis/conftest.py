@@ -1,12 +1,15 @@
 """Processes whose law is known exactly, as feature trajectories."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy.signal import lfilter, lfiltic
 
+from openmm_trajgan.analysis import yardstick
+from openmm_trajgan.analysis.audit import Audit, audit
 from openmm_trajgan.schema import FeatureSchema, FeatureTrajectories
 
 TWO_PI = 2 * np.pi
@@ -62,3 +65,31 @@ def wells(torsions: FeatureSchema) -> Process:
         return FeatureTrajectories(series, torsions)
 
     return make
+
+
+@contextmanager
+def coarse_errors() -> Iterator[None]:
+    """Audits with fewer resamples, which are quick."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(yardstick, "N_RESAMPLES", 30)
+        patch.setattr(yardstick, "N_DRAWS", 8)
+        yield
+
+
+@pytest.fixture
+def coarse() -> Iterator[None]:
+    """Audits of this test have coarse errors."""
+    with coarse_errors():
+        yield
+
+
+@pytest.fixture(scope="session")
+def wells_audit(wells: Process) -> Audit:
+    """An audit with training data and baselines; the generated data change state twice as often, and all texts are nasty."""
+    schema = FeatureSchema(names=("<script>", "$psi$ & co"), units=("rad", "rad"), periods=(TWO_PI, TWO_PI), frame_interval=0.5)
+    sets = [
+        FeatureTrajectories(wells(seed, 2, 2000, rate=rate).values, schema, None, {"note": "<img src=x onerror=alert(1)>"})
+        for seed, rate in ((1, 0.02), (2, 0.06), (3, 0.02))
+    ]
+    with coarse_errors():
+        return audit(*sets, baselines=True)

@@ -3,7 +3,6 @@ import pytest
 
 from openmm_trajgan.analysis.dynamics import (
     autocorrelation,
-    constant_features,
     displacement_divergence,
     displacements,
     relaxation_time,
@@ -51,7 +50,6 @@ def test_pairs_never_cross_a_seam(ou):
 def test_a_constant_feature_has_no_autocorrelation_and_no_relaxation_time():
     schema = FeatureSchema(names=("a", "b"), units=("", "rad"), periods=(None, 2 * np.pi))
     data = FeatureTrajectories([np.full((50, 2), 0.1)], schema)
-    assert constant_features(data).all()
     assert np.isnan(autocorrelation(data, 5)).all()
     assert np.isnan(relaxation_time(autocorrelation(data, 5))).all()
 

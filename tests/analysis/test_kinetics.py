@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from openmm_trajgan.analysis.kinetics import ImpliedTimescales, Microstates, implied_timescales, lag_ladder
+from openmm_trajgan.analysis.kinetics import ImpliedTimescales, Microstates, SlowCoordinates, implied_timescales, lag_ladder
 from openmm_trajgan.errors import InputError, SchemaMismatchError
-from openmm_trajgan.schema import FeatureTrajectories
+from openmm_trajgan.schema import FeatureSchema, FeatureTrajectories
 
 
 @pytest.mark.statistical
@@ -98,3 +98,71 @@ def test_what_is_wrong_is_said(ou, wells):
         implied_timescales(ou(1), [1], 5, microstates=states)
     with pytest.raises(SchemaMismatchError, match=r"the data has other features than the microstates"):
         implied_timescales(wells(1), [1], microstates=states)
+
+
+def test_labels_are_the_nearest_centres_in_scaled_coordinates(line):
+    states = Microstates(np.array([[0.0], [1.0], [5.0]], dtype=np.float32), np.array([2.0], dtype=np.float32), line)
+    found = states.label(np.array([[-3.0], [0.9], [1.1], [5.9], [6.1], [100.0]], dtype=np.float32))
+    assert found.tolist() == [0, 0, 1, 1, 2, 2]  # borders at 2·0.5 and 2·3
+    assert found.dtype == np.int64
+
+
+def test_labels_of_series_are_those_of_all_frames(wells):
+    data = wells(1, n_replicas=3, n_frames=400)
+    states = Microstates.fit(data, 12)
+    np.testing.assert_array_equal(np.concatenate(states.assign(data)), states.label(np.concatenate(data.values)))
+    assert set(states.label(np.concatenate(data.values))) == set(range(12))
+
+
+def test_the_slowest_coordinate_is_the_one_that_jumps(wells):
+    """phi jumps every 100 frames, psi forgets within 5."""
+    data = wells(1, n_frames=20_000)
+    slow = SlowCoordinates.fit(data, 5)
+    found = slow.project(data.values[0], 2)
+    assert found.shape == (20_000, slow.n_coordinates) == (20_000, 2)
+    phi = data.values[0][:, 0]
+    assert abs(np.corrcoef(found[:, 0], np.sign(np.sin(phi)))[0, 1]) > 0.95
+    correlations = [np.corrcoef(one[:-5], one[5:])[0, 1] for one in found.T]
+    assert correlations[0] == pytest.approx(0.98**5, abs=0.05)
+    assert correlations[0] > correlations[1]
+
+
+def test_slow_coordinates_are_whitened_and_see_no_seam(wells):
+    data = wells(1, n_frames=20_000)
+    slow = SlowCoordinates.fit(data, 5)
+    found = slow.project(data.values[0], 2)
+    np.testing.assert_allclose(found.mean(axis=0), 0, atol=0.02)
+    covariance = np.cov(found.T)
+    np.testing.assert_allclose(covariance / np.sqrt(np.outer(*[np.diag(covariance)] * 2)), np.eye(2), atol=0.02)
+    np.testing.assert_allclose(slow.project(data.values[0] + np.float32(2 * np.pi), 2), found, atol=1e-3)
+    np.testing.assert_allclose(slow.project(data.values[0], 1), found[:, :1])
+
+
+def test_units_do_not_matter_to_slow_coordinates():
+    schema = FeatureSchema(names=("a", "b"), units=("nm", "pm"), periods=(None, None))
+    rng = np.random.default_rng(1)
+    slow = np.cumsum(rng.normal(size=5000)) * 0.01
+    data = [FeatureTrajectories([np.stack([slow, unit * rng.normal(size=5000)], axis=1)], schema) for unit in (1.0, 1e4)]
+    for one in data:
+        found = SlowCoordinates.fit(one, 10).project(one.values[0], 1)[:, 0]
+        assert abs(np.corrcoef(found, slow)[0, 1]) > 0.99
+
+
+def test_one_feature_has_one_slow_coordinate(ou):
+    data = ou(1)
+    slow = SlowCoordinates.fit(data, 5)
+    assert slow.n_coordinates == 1
+    assert abs(np.corrcoef(slow.project(data.values[0], 1)[:, 0], data.values[0][:, 0])[0, 1]) > 0.9999
+
+
+def test_slow_coordinates_of_data_that_have_none(line, ou):
+    constant = FeatureTrajectories([np.zeros((100, 1))], line)
+    assert SlowCoordinates.fit(constant, 1) is None
+    assert SlowCoordinates.fit(ou(1, n_frames=50), 50) is None
+
+
+def test_a_constant_feature_does_not_disturb_slow_coordinates():
+    schema = FeatureSchema(names=("a", "b"), units=("", ""), periods=(None, None))
+    noise = np.cumsum(np.random.default_rng(1).normal(size=3000))
+    slow = SlowCoordinates.fit(FeatureTrajectories([np.stack([noise, np.ones(3000)], axis=1)], schema), 5)
+    assert slow.n_coordinates == 1

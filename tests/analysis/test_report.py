@@ -1,69 +1,156 @@
 import re
+from dataclasses import replace
+from html import escape
+from itertools import islice
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from openmm_trajgan.analysis.audit import audit
+from openmm_trajgan.analysis.report import overview, pictures, render, write_pictures, write_report
+from openmm_trajgan.analysis.structure_comparison import StructureComparison, StructureFigure
 from openmm_trajgan.schema import FeatureSchema, FeatureTrajectories
+
+NAMES = [
+    "worth",
+    "surface_1",
+    "profiles",
+    "time_series",
+    "autocorrelations",
+    "displacements",
+    "implied_timescales",
+    "novelty",
+    "lengths",
+]
 
 
 @pytest.fixture(scope="module")
-def page(wells, tmp_path_factory):
-    schema = FeatureSchema(
-        names=("<script>", "$psi$ & co"), units=("rad", "rad"), periods=(2 * np.pi, 2 * np.pi), frame_interval=0.5
-    )
-    reference, generated, train = (
-        FeatureTrajectories(wells(seed, replicas, 5000).values, schema, None, {"note": "<img src=x onerror=alert(1)>"})
-        for seed, replicas in ((1, 1), (2, 2), (3, 4))
-    )
-    path = tmp_path_factory.mktemp("report") / "audit.html"
-    audit(reference, generated, train).to_html(path)
-    return path.read_text()
+def drawn(wells_audit):
+    return list(pictures(wells_audit))
+
+
+@pytest.fixture(scope="module")
+def page(wells_audit, drawn):
+    return render(wells_audit, drawn=drawn)
+
+
+def without_pictures(page):
+    return re.sub(r"data:image/png;base64,[^\"]+", "", page)
 
 
 def test_the_page_needs_nothing_else(page):
     assert page.startswith("<!DOCTYPE html>")
-    assert len(page) < 2e6
-    sources = re.findall(r'(?:src|href)="([^"]{0,40})', page)
-    assert len(sources) == 5
+    assert len(page) < 2.5e6
+    sources = re.findall(r'src="([^"]{0,40})', page)
+    assert len(sources) == len(NAMES)
     assert all(source.startswith("data:image/png;base64,") for source in sources)
-    assert "http" not in re.sub(r"data:image/png;base64,[^\"]+", "", page)
+    assert not re.search(r"https?:|url\(|@import|<script|<link", without_pictures(page))
+    inside = re.findall(r'href="#(\w+)"', page)
+    assert set(inside) <= set(re.findall(r'id="(\w+)"', page))
 
 
 def test_everything_from_the_data_is_escaped(page):
-    assert "<script" not in page
     assert "&lt;script&gt;" in page
     assert "<img src=x" not in page
     assert "&lt;img src=x onerror=alert(1)&gt;" in page
     assert "$psi$ &amp; co" in page
 
 
-def test_the_page_says_what_was_compared_and_with_which_seed(page):
-    assert "5,000 frames (2.5 ns) in one series" in page
-    assert "10,000 frames (5 ns) in 2 series" in page
-    assert "4 groups of 5,000 frames, from the training MD" in page
+def test_the_page_says_what_the_audit_says(page, wells_audit):
+    text = re.sub(r"\s+", " ", without_pictures(page))
+    assert wells_audit.headline() in page
+    for one in wells_audit.groups:
+        assert f'id="{one.group}"' in page
+        assert one.standing in page
+    for one in wells_audit.figures:
+        assert escape(one.figure.name, quote=False) in page
+    for name, chosen in wells_audit.choices().items():
+        assert f"<dt>{name}</dt><dd>{chosen}</dd>" in text
+    assert "Novelty: the generated data beat the bootstrap" in page
+    assert "4,000 frames (2 ns) in 2 series" in page
     assert "<dt>seed</dt><dd>0</dd>" in page
-    for heading in (
-        "Distributions",
-        "Dynamics",
-        "Kinetics",
-        "Time series",
-        "Autocorrelation",
-        "Implied timescales",
-        "Provenance",
-    ):
-        assert heading in page
+    assert "In the conventions of MDGen" in page
+    assert "120" in text[text.index("Metastable states") :]  # degrees
 
 
-def test_one_feature_many_features_and_missing_numbers_make_a_page(line, tmp_path):
+def test_pictures_are_files_of_the_same_bytes_for_the_same_audit(wells_audit, drawn, tmp_path):
+    assert [one.name for one in drawn] == NAMES
+    paths = write_pictures(wells_audit, tmp_path / "one", drawn)
+    assert {path.name for path in paths} == {f"{name}.{kind}" for name in NAMES for kind in ("png", "svg")}
+    for path in write_pictures(wells_audit, tmp_path / "two", islice(pictures(wells_audit), 3)):
+        assert path.read_bytes() == (tmp_path / "one" / path.name).read_bytes(), path.name
+    for path in (tmp_path / "one").glob("*.svg"):
+        assert path.stat().st_size < 600_000, path.name
+        assert "dc:date" not in path.read_text()
+
+
+def test_bands_hold_the_lines(drawn):
+    picture = next(one for one in drawn if one.name == "autocorrelations")
+    axes = picture.figure.axes[0]
+    for line, band in zip(axes.lines[1:], axes.collections, strict=True):
+        x, y = line.get_data()
+        vertices = band.get_paths()[0].vertices
+        inside = [vertices[np.isclose(vertices[:, 0], at)][:, 1] for at in x[1:-1]]
+        assert np.mean([low.min() <= value <= low.max() for low, value in zip(inside, y[1:-1], strict=True)]) > 0.9
+        assert np.median([np.ptp(one) for one in inside]) > 0.005
+
+
+def test_structures_stand_in_the_page(wells_audit, drawn):
+    figures = (
+        StructureFigure("bond length", "nm", "Mean of <b>.", 0.1234, 0.05, (0.0, 0.2), (0.0, 0.1), "unlike MD"),
+        StructureFigure("handedness", "share of frames", "Share.", reason="no alpha carbon"),
+    )
+    more = replace(wells_audit, structure=StructureComparison(figures, n_frames=20))
+    vars(more)["literature"] = wells_audit.literature  # known already
+    sketch = Figure(figsize=(2, 1))
+    page = render(more, [sketch], drawn[:1])
+    assert "0.123" in page
+    assert "Mean of &lt;b&gt;." in page
+    assert "no alpha carbon" in page
+    assert page.count("<img") == 2
+    assert "Generated structure 1" in page
+
+
+def line(n_features):
+    names = tuple(f"d{index}" for index in range(n_features))
+    return FeatureSchema(names=names, units=("nm",) * n_features, periods=(None,) * n_features)
+
+
+def test_one_feature_no_training_data_no_timescale_make_a_report(coarse, tmp_path):
     rng = np.random.default_rng(1)
-    schema = FeatureSchema(names=tuple(f"d{i}" for i in range(11)), units=("nm",) * 11, periods=(None,) * 11)
-    many = FeatureTrajectories([rng.normal(size=(60, 11))], schema)
-    audit(many, many).to_html(tmp_path / "many.html")
-    text = (tmp_path / "many.html").read_text()
-    assert "<summary>2 more</summary>" in text
-    assert "The first 6 of 11 features are shown." in text
-    single = FeatureTrajectories([[[0.0], [1.0], [1.0]]], line)
-    train = FeatureTrajectories([[[1.0], [0.0], [1.0]]], line)
-    audit(single, single, train).to_html(tmp_path / "single.html")
-    assert "–" in (tmp_path / "single.html").read_text()
+    noise = [FeatureTrajectories([rng.normal(size=(200, 1))], line(1)) for _ in range(2)]
+    result = audit(*noise)
+    assert result.yardstick.markov is None
+    page = write_report(result, tmp_path).read_text()
+    assert "not judged" in page
+    assert "implied timescale" in page.lower()
+    assert not (tmp_path / "figures" / "implied_timescales.png").exists()
+    assert (tmp_path / "tables" / "figures.csv").exists()
+    overview(result).draw_without_rendering()
+
+
+def test_numbers_that_are_missing_are_said_to_be(coarse):
+    rng = np.random.default_rng(2)
+    moving = [FeatureTrajectories([rng.normal(size=(300, 2))], line(2)) for _ in range(2)]
+    still = FeatureTrajectories([np.ones((300, 2))], line(2))
+    result = audit(moving[0], still, moving[1])
+    assert "surface_1" in [one.name for one in pictures(result)]
+    page = render(result, drawn=())
+    assert "No number: constant." in page
+    assert re.search(r"<strong>–</strong>", page)
+
+
+def test_of_many_features_the_first_are_shown_and_the_page_says_so(coarse):
+    rng = np.random.default_rng(3)
+    schema = line(12)
+    result = audit(*(FeatureTrajectories([rng.normal(size=(60, 12))], schema) for _ in range(3)))
+    page = render(result, drawn=[one for one in pictures(result) if one.name == "profiles"])
+    assert "The first 6 of 12 features are shown." in page
+    assert re.search(r"<summary>\d+ more, nearer to MD</summary>", page)
+
+
+def test_overview_shows_a_pair_and_a_stretch(wells_audit):
+    figure = overview(wells_audit)
+    figure.draw_without_rendering()
+    assert [axes.get_title() for axes in figure.axes[:2]] == ["held-out MD", "generated"]

@@ -1,0 +1,91 @@
+"""Metric of the audit: how far features move within some numbers of frames."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from openmm_trajgan.analysis.blocks import Blocks
+from openmm_trajgan.analysis.densities import equal_bins
+from openmm_trajgan.analysis.distributions import BINS, FloatArray, divergences, uniform_edges
+from openmm_trajgan.analysis.metric import Figure, Missing
+
+STEPS = (1, 4, 16, 64)
+LEAST_PAIRS = 0.5  # share of the frames that must have a partner, else seams decide which displacements are seen
+
+
+@dataclass(frozen=True, eq=False)
+class Displacements:
+    """Jensen-Shannon divergences between distributions of displacements, mean over features.
+
+    Parameters
+    ----------
+    edges
+        For each number of frames the bins of every feature, ``(n_features, 101)``, over the union range of all data.
+    """
+
+    edges: dict[int, FloatArray]
+
+    @classmethod
+    def fit(cls, reference: Blocks, sets: tuple[Blocks, ...]) -> "Displacements":
+        """Lay bins over 1, 4, 16 and 64 frames, as far as the series of the reference are long enough."""
+        edges = {}
+        for steps in STEPS:
+            if len(reference.starts(steps)) < LEAST_PAIRS * reference.n_frames:
+                continue
+            moved = [_moved(blocks, steps) for blocks in sets]
+            columns = zip(*(one.T for one in moved), strict=True)
+            edges[steps] = np.array([uniform_edges(values, BINS[1]) for values in columns])
+        return cls(edges)
+
+    @property
+    def figures(self) -> tuple[Figure, ...]:
+        """One divergence per number of frames."""
+        return tuple(
+            Figure(
+                f"displacement JSD, k = {steps}",
+                "dynamics",
+                "divergence",
+                f"How far the distribution of changes over {steps} frame{'s' * (steps > 1)} is off, mean over features.",
+                "nat",
+            )
+            for steps in self.edges
+        )
+
+    def tally(self, blocks: Blocks) -> FloatArray:
+        """Return for each number of frames the number of possible starts, of displacements, and the histograms."""
+        columns: list[FloatArray] = []
+        for steps, edges in self.edges.items():
+            starts = blocks.starts(steps)
+            pairs = np.bincount(blocks.labels[starts], minlength=blocks.n_blocks)
+            columns.append(np.stack([blocks.sizes, pairs], axis=1).astype(np.float64))
+            moved = _moved(blocks, steps)
+            columns += [
+                blocks.tally(equal_bins(values, edge), BINS[1], starts) for values, edge in zip(moved.T, edges, strict=True)
+            ]
+        return np.concatenate(columns, axis=1)
+
+    def evaluate(self, reference: FloatArray, data: FloatArray) -> FloatArray:
+        """Return the divergence of each number of frames, ``(n, n_figures)``, nats."""
+        figures = []
+        for index in range(len(self.edges)):
+            (_, _, p), (frames, pairs, q) = self._parts(reference, index), self._parts(data, index)
+            values = np.mean([divergences(one, other) for one, other in zip(p, q, strict=True)], axis=0)
+            figures.append(np.where(pairs >= LEAST_PAIRS * frames, values, np.nan))
+        return np.stack(figures, axis=1)
+
+    def missing(self, index: int, reference: FloatArray, data: FloatArray) -> Missing:
+        """Its series are too short."""
+        return Missing(f"its series are shorter than {round(list(self.edges)[index] / LEAST_PAIRS)} frames")
+
+    def _parts(self, sums: FloatArray, index: int) -> tuple[FloatArray, FloatArray, list[FloatArray]]:
+        n_features = len(next(iter(self.edges.values())))
+        width = 2 + n_features * BINS[1]
+        part = sums[:, index * width : (index + 1) * width]
+        return part[:, 0], part[:, 1], np.split(part[:, 2:], n_features, axis=1)
+
+
+def _moved(blocks: Blocks, steps: int) -> NDArray[np.float32]:
+    """Return the changes over some frames, periodic features by the nearest image, ``(n_pairs, n_features)``."""
+    starts = blocks.starts(steps)
+    return blocks.trajectories.schema.wrap(blocks.frames[starts + steps] - blocks.frames[starts])

@@ -1,0 +1,148 @@
+"""Metric of the audit: how long features remember where they were."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from openmm_trajgan.analysis.blocks import Blocks
+from openmm_trajgan.analysis.distributions import FloatArray
+from openmm_trajgan.analysis.metric import Figure, Missing
+from openmm_trajgan.schema import FeatureSchema
+
+N_LAGS = 40
+CHUNK = 2**18  # numbers handled at a time
+REACH = 3.0  # lags go so many times beyond the slowest relaxation of the reference
+
+
+@dataclass(frozen=True, eq=False)
+class Relaxation:
+    """Ratios of relaxation times, the lags at which autocorrelations fall to 1/e.
+
+    Autocorrelations are those of `openmm_trajgan.analysis.autocorrelation`, at some lags, between which the time of the crossing
+    is interpolated.
+
+    Parameters
+    ----------
+    schema
+        What the features are.
+    lags
+        0 and further lags, frames, ``(n_lags,)``.
+    center
+        Means of the features in the reference, taken off to keep digits; 0 for angles, ``(n_features,)``.
+    reference_times
+        Relaxation times of the reference, ``(n_features,)``, frames; NaN where it has none.
+    """
+
+    schema: FeatureSchema
+    lags: NDArray[np.int64]
+    center: FloatArray
+    reference_times: FloatArray
+
+    @classmethod
+    def fit(cls, reference: Blocks) -> "Relaxation":
+        """Choose lags that reach three times beyond the slowest relaxation, at most half of the longest series."""
+        schema = reference.trajectories.schema
+        center = np.where(schema.periodic, 0.0, reference.frames.mean(axis=0, dtype=np.float64))
+        longest = max(int(reference.remaining.max() + 1) // 2, 1)
+        everything = cls(schema, _lags(longest), center, np.full(schema.n_features, np.nan))
+        times = everything.times(everything.tally(reference).sum(axis=0, keepdims=True))[0]
+        slowest = np.nanmax(times) if np.isfinite(times).any() else longest
+        lags = _lags(int(min(longest, np.ceil(REACH * slowest))))
+        fitted = cls(schema, lags, center, times)
+        return cls(schema, lags, center, fitted.times(fitted.tally(reference).sum(axis=0, keepdims=True))[0])
+
+    @property
+    def figures(self) -> tuple[Figure, ...]:
+        """One ratio per feature that relaxes in the reference."""
+        return tuple(
+            Figure(
+                f"relaxation time ratio, {name}",
+                "dynamics",
+                "ratio",
+                f"Time in which {name} forgets where it was (autocorrelation 1/e), divided by that of held-out MD.",
+            )
+            for name in self.names
+        )
+
+    @property
+    def names(self) -> list[str]:
+        """Features that relax in the reference."""
+        return [name for name, time in zip(self.schema.names, self.reference_times, strict=True) if np.isfinite(time)]
+
+    def tally(self, blocks: Blocks) -> FloatArray:
+        """Return numbers of pairs, sums of products at every lag, and sums of features, real and imaginary."""
+        turns = np.array([0.0 if period is None else 2 * np.pi / period for period in self.schema.periods], dtype=np.float32)
+        periodic = self.schema.periodic
+        points = np.where(periodic, np.cos(turns * blocks.frames), blocks.frames - self.center.astype(np.float32))
+        others = np.sin(turns[periodic] * blocks.frames[:, periodic])
+        n_lags, n_features = len(self.lags), self.schema.n_features
+        pairs = np.zeros((blocks.n_blocks, n_lags))
+        products = np.zeros((blocks.n_blocks, n_lags, n_features))
+        sums = np.zeros((blocks.n_blocks, n_features + others.shape[1]))
+        chunk = max(CHUNK // n_features, 1)
+        for start in range(0, blocks.n_frames, chunk):  # what fits into the cache
+            stop = min(start + chunk, blocks.n_frames)
+            here, angles, remaining = points[start:stop], others[start:stop], blocks.remaining[start:stop]
+            labels = blocks.labels[start:stop]
+            firsts = np.concatenate([[0], np.flatnonzero(np.diff(labels)) + 1])
+            which = labels[firsts]
+            sums[which] += np.add.reduceat(np.concatenate([here, angles], axis=1), firsts, axis=0, dtype=np.float64)
+            for index, lag in enumerate(self.lags.tolist()):
+                n_pairs = min(stop, blocks.n_frames - lag) - start
+                if n_pairs <= 0:
+                    continue
+                inside = remaining >= lag
+                product = np.zeros_like(here)
+                np.multiply(here[:n_pairs], points[start + lag : start + lag + n_pairs], out=product[:n_pairs])
+                product[:n_pairs, periodic] += angles[:n_pairs] * others[start + lag : start + lag + n_pairs]
+                product[~inside] = 0
+                pairs[which, index] += np.add.reduceat(inside, firsts, dtype=np.float64)
+                products[which, index] += np.add.reduceat(product, firsts, axis=0)
+        return np.concatenate([pairs, products.reshape(blocks.n_blocks, -1), sums], axis=1)
+
+    def autocorrelations(self, sums: FloatArray) -> FloatArray:
+        """Return the autocorrelations from sums of tallies, ``(n, n_lags, n_features)``; NaN where there are no pairs."""
+        n_lags, n_features = len(self.lags), self.schema.n_features
+        pairs = sums[:, :n_lags, None]
+        products = sums[:, n_lags : n_lags * (1 + n_features)].reshape(len(sums), n_lags, n_features)
+        means = sums[:, n_lags * (1 + n_features) :] / pairs[:, 0]
+        baseline = means[:, :n_features] ** 2
+        baseline[:, self.schema.periodic] += means[:, n_features:] ** 2
+        with np.errstate(invalid="ignore", divide="ignore"):
+            correlation = products / np.where(pairs > 0, pairs, np.nan)
+            variance = correlation[:, :1] - baseline[:, None]
+            return (correlation - baseline[:, None]) / np.where(variance > 1e-9 * correlation[:, :1], variance, np.nan)
+
+    def times(self, sums: FloatArray) -> FloatArray:
+        """Return the relaxation times from sums of tallies, ``(n, n_features)``, frames; NaN where none is seen."""
+        values = self.autocorrelations(sums)
+        with np.errstate(invalid="ignore"):
+            relaxed = values <= np.exp(-1)
+        after = relaxed.argmax(axis=1)
+        before = np.maximum(after - 1, 0)
+        rows, columns = np.ogrid[: values.shape[0], : values.shape[2]]
+        high, low = values[rows, before, columns], values[rows, after, columns]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            crossing = self.lags[before] + (high - np.exp(-1)) / (high - low) * (self.lags[after] - self.lags[before])
+        return np.where(relaxed.any(axis=1), crossing, np.nan)
+
+    def evaluate(self, reference: FloatArray, data: FloatArray) -> FloatArray:
+        """Return the ratios, ``(n, n_figures)``."""
+        found = np.isfinite(self.reference_times)
+        return np.asarray(self.times(data)[:, found] / self.times(reference)[:, found])
+
+    def missing(self, index: int, reference: FloatArray, data: FloatArray) -> Missing:
+        """Say whether it is constant, too short to tell, or too slow."""
+        column = self.schema.names.index(self.names[index])
+        values = self.autocorrelations(data[None])[0, :, column]
+        if np.isnan(values[0]):
+            return Missing("constant", conclusive=True)
+        seen = int(self.lags[np.isfinite(values)].max())
+        return Missing(
+            f"does not relax within {seen} frames, the longest lag looked at", bool(seen > 2 * self.reference_times[column])
+        )
+
+
+def _lags(longest: int) -> NDArray[np.int64]:
+    return np.unique(np.concatenate([[0], np.geomspace(1, longest, N_LAGS).round()])).astype(np.int64)

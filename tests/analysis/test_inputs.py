@@ -1,0 +1,115 @@
+import MDAnalysis
+import numpy as np
+import pytest
+
+from openmm_trajgan.analysis.inputs import as_trajectories, is_universe
+from openmm_trajgan.errors import InputError
+from openmm_trajgan.features import Torsions
+from openmm_trajgan.schema import FeatureTrajectories
+from openmm_trajgan.systems import alanine_dipeptide
+
+TOPOLOGY, START = alanine_dipeptide.topology_and_positions()
+
+
+@pytest.fixture
+def frames():
+    """Distorted structures, (6, 22, 3), nm."""
+    return START + np.random.default_rng(1).normal(0, 0.02, (6, *START.shape))
+
+
+def universe(frames):
+    return MDAnalysis.Universe(TOPOLOGY, np.asarray(frames, dtype=np.float32) * 10, dt=0.5)
+
+
+def test_trajectories_and_buffers_are_taken_as_they_are(ou):
+    data = ou(1)
+
+    class Buffer:
+        def trajectories(self):
+            return data
+
+    assert as_trajectories(data) is data
+    assert as_trajectories(Buffer()) is data
+
+
+@pytest.mark.parametrize("container", [list, tuple])
+def test_arrays_are_series_of_numbered_features(container):
+    rng = np.random.default_rng(1)
+    one, three = rng.normal(size=(50, 2)), rng.normal(size=(3, 20, 2))
+    ragged = container([one, one[:7]])
+    for source, lengths in ((one, [50]), (three, [20, 20, 20]), (ragged, [50, 7]), (container(three), [20, 20, 20])):
+        found = as_trajectories(source)
+        assert [len(series) for series in found] == lengths
+        np.testing.assert_array_equal(found.values[0], np.float32(one if lengths[0] == 50 else three[0]))
+        assert found.schema.names == ("feature 0", "feature 1")
+        assert found.schema.periods == (None, None)
+        assert found.schema.frame_interval is None
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        (np.zeros(10), r"found shapes \[\(10,\)\]"),
+        (np.zeros((2, 3, 4, 5)), r"found shapes \[\(3, 4, 5\)"),
+        (np.zeros((0, 10, 2)), r"found shapes \[\]"),
+        (np.zeros((0, 2)), r"found shapes \[\(0, 2\)\]"),
+        ([np.zeros((5, 2)), np.zeros((5, 3))], r"found shapes \[\(5, 2\), \(5, 3\)\]"),
+        ([], "found list"),
+        ([[1.0, 2.0]], "found list"),
+        ("traj.npy", "found str"),
+        (None, "found NoneType"),
+    ],
+)
+def test_what_is_no_data_is_said_with_its_label(source, found):
+    with pytest.raises(InputError, match=f"^the reference: expected .*{found}"):
+        as_trajectories(source, "the reference")
+
+
+@pytest.mark.parametrize("source", [np.array(1.0), np.zeros((5, 0)), "no frames"])
+def test_nothing_to_take_is_said(source, line):
+    with pytest.raises(InputError, match="^data: expected"):
+        as_trajectories(FeatureTrajectories([np.zeros((0, 1))], line) if isinstance(source, str) else source)
+
+
+def test_values_that_are_not_finite_are_refused():
+    with pytest.raises(InputError, match=r"frame 3 of feature 'feature 1' is nan"):
+        as_trajectories(np.where(np.arange(10).reshape(5, 2) == 7, np.nan, 0.0))
+
+
+def test_a_universe_is_its_backbone_torsions(frames):
+    source = universe(frames)
+    expected = Torsions.backbone(TOPOLOGY)(frames)
+    for given in (source, source.atoms, source.select_atoms("protein")):
+        assert is_universe(given)
+        found = as_trajectories(given)
+        np.testing.assert_allclose(found.schema.wrap(found.values[0] - expected), 0, atol=2e-4)
+        assert found.schema.names == ("phi ALA 2", "psi ALA 2")
+        assert found.schema.periods == (2 * np.pi, 2 * np.pi)
+        assert found.schema.units == ("rad", "rad")
+        assert found.schema.frame_interval == 0.5
+    assert source.trajectory.frame == 0
+
+
+def test_one_structure_has_no_frame_interval(frames):
+    found = as_trajectories(universe(frames[:1]))
+    assert found.n_frames == 1
+    assert found.schema.frame_interval is None
+
+
+def test_chains_with_the_same_numbers_keep_all_torsions(frames):
+    atoms = universe(frames).atoms
+    assert as_trajectories(MDAnalysis.Merge(atoms, atoms)).schema.n_features == 4
+
+
+def test_a_universe_without_protein_is_refused():
+    water = MDAnalysis.Universe.empty(3, n_residues=1, atom_resindex=[0, 0, 0], trajectory=True)
+    water.add_TopologyAttr("names", ["O", "H1", "H2"])
+    water.add_TopologyAttr("resnames", ["HOH"])
+    water.add_TopologyAttr("resids", [1])
+    with pytest.raises(InputError, match="generated: expected a protein with backbone torsions, found none"):
+        as_trajectories(water, "generated")
+
+
+def test_arrays_and_trajectories_are_no_universe(ou):
+    assert not is_universe(np.zeros((3, 2)))
+    assert not is_universe(ou(1))

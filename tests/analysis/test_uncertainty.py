@@ -1,0 +1,221 @@
+import numpy as np
+import pytest
+from scipy import stats
+
+from openmm_trajgan.analysis.metric import Figure
+from openmm_trajgan.analysis.uncertainty import Estimate, bootstrap, interval, permutations, significance
+
+DIFFERENCE, RATIO, DIVERGENCE, SHARE = (
+    Figure("figure", "dynamics", kind, "Meaning.") for kind in ("difference", "ratio", "divergence", "share")
+)
+
+
+def differences(reference, data):
+    """Evaluate the difference of the weighted means of one number per block."""
+
+    def evaluate(reference_weights, data_weights):
+        here, there = (
+            weights @ one / weights.sum(axis=1) for weights, one in ((reference_weights, reference), (data_weights, data))
+        )
+        return (there - here)[:, None]
+
+    return evaluate
+
+
+class Recorder:
+    """Evaluate nothing, but keep the weights."""
+
+    def __call__(self, reference, data):
+        self.reference, self.data = reference, data
+        return np.stack([reference[:, 0], data[:, 0]], axis=1)
+
+
+@pytest.mark.statistical
+def test_bootstrap_has_the_standard_error_of_means_of_independent_blocks():
+    """Law: variance s²/n + t²/m of the difference of two means; 4000 resamples, so the s.e. of the width is 1/√8000 = 1.1 %."""
+    rng = np.random.default_rng(1)
+    reference, data = rng.normal(0, 1, 50), rng.normal(2, 3, 20)
+    found = bootstrap(differences(reference, data), 50, 20, 4000, rng)
+    expected = np.sqrt(reference.var() / 50 + data.var() / 20)
+    assert found.shape == (4000, 1)
+    assert abs(found.std() / expected - 1) < 4 * 0.011
+    assert abs(found.mean() - (data.mean() - reference.mean())) < 4 * expected / np.sqrt(4000)
+
+
+def test_bootstrap_draws_as_many_blocks_as_each_set_has():
+    record = Recorder()
+    result = bootstrap(record, 7, 4, 500, np.random.default_rng(1))
+    assert result.shape == (500, 2)
+    assert set(record.reference.sum(axis=1)) == {7.0}
+    assert set(record.data.sum(axis=1)) == {4.0}
+
+
+@pytest.mark.parametrize("sizes", [(5, 1), (1, 5)])
+def test_a_single_block_cannot_be_resampled(sizes):
+    found = bootstrap(differences(np.arange(float(sizes[0])), np.arange(float(sizes[1]))), *sizes, 10, np.random.default_rng(1))
+    assert found.shape == (10, 1)
+    assert np.isnan(found).all()
+
+
+def test_bootstrap_of_a_figure_that_is_sometimes_missing_is_silent():
+    def evaluate(reference, data):
+        return np.where(data[:, :1] > 0, 1.0, np.nan)
+
+    found = bootstrap(evaluate, 5, 5, 200, np.random.default_rng(1))
+    assert 0.2 < np.isnan(found).mean() < 0.5  # (1 - 1/5)⁵ = 0.33
+
+
+def test_permutations_keep_the_sizes_and_give_every_block_to_one_set():
+    record = Recorder()
+    assert permutations(record, 7, 4, 300, np.random.default_rng(1)).shape == (300, 2)
+    assert set(record.reference.sum(axis=1)) == {7.0}
+    np.testing.assert_array_equal(record.reference + record.data, np.ones((300, 11)))
+    assert len(np.unique(record.reference, axis=0)) > 100
+    assert np.abs(record.reference.mean(axis=0) - 7 / 11).max() < 5 * np.sqrt(7 * 4 / 121 / 300)
+
+
+@pytest.mark.statistical
+def test_permutations_have_the_law_of_dealt_out_blocks():
+    """Law: variance S²(1/n + 1/m), S² that of all blocks (n - 1); 4000 permutations, so the s.e. of the width is 1.1 %."""
+    rng = np.random.default_rng(2)
+    values = rng.normal(size=30)
+    found = permutations(differences(values, values), 20, 10, 4000, rng)
+    expected = np.sqrt(values.var(ddof=1) * (1 / 20 + 1 / 10))
+    assert abs(found.std() / expected - 1) < 4 * 0.012
+    assert abs(found.mean()) < 4 * expected / np.sqrt(4000)
+
+
+@pytest.mark.parametrize("resample", [bootstrap, permutations])
+def test_resampling_repeats_for_the_same_generator(resample):
+    values = np.random.default_rng(1).normal(size=30)
+    evaluate = differences(values, values) if resample is permutations else differences(values[:20], values[20:])
+    one, same, other = (resample(evaluate, 20, 10, 50, np.random.default_rng(seed)) for seed in (3, 3, 4))
+    np.testing.assert_array_equal(one, same)
+    assert not np.array_equal(one, other)
+
+
+@pytest.mark.statistical
+def test_significance_is_uniform_where_both_sets_have_the_same_law():
+    """Law: P(p < α) = α. 2000 pairs of sets, so the s.e. is √(α(1 - α)/2000)."""
+    rng = np.random.default_rng(3)
+    found = []
+    for _ in range(2000):
+        values = rng.normal(size=30)
+        evaluate = differences(values[:20], values[20:])
+        value = float(evaluate(np.ones((1, 20)), np.ones((1, 10)))[0, 0])
+        null = permutations(differences(values, values), 20, 10, 200, rng)[:, 0]
+        found.append(significance(DIFFERENCE, value, null))
+    for level in (0.01, 0.05, 0.2, 0.5, 0.8):
+        assert abs(np.mean(np.array(found) < level) - level) < 4 * np.sqrt(level * (1 - level) / 2000) + 1 / 201
+    assert np.mean(np.array(found) < 0.001) < 0.001 + 4 * np.sqrt(0.001 / 2000)  # beyond what 200 permutations resolve
+
+
+def test_significance_of_a_shift_is_far_below_one_over_the_permutations():
+    rng = np.random.default_rng(4)
+    values = np.concatenate([rng.normal(0, 1, 40), rng.normal(3, 1, 40)])
+    null = permutations(differences(values, values), 40, 40, 200, rng)[:, 0]
+    assert significance(DIFFERENCE, 3.0, null) < 1e-6
+    assert significance(DIFFERENCE, -3.0, null) < 1e-6
+
+
+def test_significance_beyond_all_permutations_is_the_tail_of_a_gamma_distribution():
+    null = np.random.default_rng(5).gamma(2.0, 0.1, 200)
+    expected = stats.gamma.sf(3.0, null.mean() ** 2 / null.var(), scale=null.var() / null.mean())
+    assert significance(DIVERGENCE, 3.0, null) == pytest.approx(expected, rel=1e-9)
+
+
+def test_significance_within_the_permutations_is_their_share():
+    null = np.arange(1.0, 101.0)
+    assert significance(DIVERGENCE, 90.5, null) == pytest.approx(0.1)
+    assert significance(DIVERGENCE, 0.0, null) == 1.0
+    assert significance(DIVERGENCE, 100.0, null) == pytest.approx(0.01)
+    assert significance(SHARE, 1 - 0.905, 1 - null / 100) == pytest.approx(0.1)
+    assert significance(RATIO, np.exp(-90.5), np.exp(null)) == pytest.approx(0.1)  # twice too fast is as far as twice too slow
+    assert significance(DIFFERENCE, -90.5, null) == pytest.approx(0.1)
+
+
+def test_permutations_without_a_number_are_left_out_unless_most_are():
+    null = np.concatenate([np.arange(1.0, 101.0), np.full(100, np.nan)])
+    assert significance(DIVERGENCE, 90.5, null) == pytest.approx(0.1)
+    assert np.isnan(significance(DIVERGENCE, 90.5, np.append(null, np.nan)))
+
+
+def test_permutations_that_do_not_scatter_have_no_tail():
+    assert significance(DIVERGENCE, 0.5, np.full(99, 0.5)) == 1.0
+    assert significance(DIVERGENCE, 0.6, np.full(99, 0.5)) == pytest.approx(0.01)
+
+
+@pytest.mark.statistical
+def test_interval_of_a_mean_covers_it_with_90_percent():
+    """Law: Student's t for the mean of n = 8 normal blocks. 800 sets: s.e. √(0.9·0.1/800) = 1.1 %, the bootstrap's own 5 % of the
+    width move it by less."""
+    rng = np.random.default_rng(6)
+    inside = 0
+    for _ in range(800):
+        blocks = rng.normal(5, 1, 8)
+        resampled = blocks[rng.integers(8, size=(200, 8))].mean(axis=1)
+        found = interval(DIFFERENCE, blocks.mean(), resampled, np.zeros(200), 8)
+        inside += found.low <= 5 <= found.high
+    assert abs(inside / 800 - 0.9) < 4 * 0.011
+
+
+def test_interval_of_each_kind():
+    rng = np.random.default_rng(7)
+    drawn, n_blocks = rng.normal(0, 0.1, 500), 10
+    reach = stats.t.ppf(0.95, 9) * np.sqrt(10 / 9) * drawn.std()
+
+    difference = interval(DIFFERENCE, -0.2, drawn, drawn, n_blocks)
+    assert (difference.low, difference.high) == pytest.approx((-0.2 - reach, -0.2 + reach))
+    ratio = interval(RATIO, 2.0, 2 * np.exp(drawn), drawn, n_blocks)
+    assert (ratio.low, ratio.high) == pytest.approx((2 * np.exp(-reach), 2 * np.exp(reach)))
+    share = interval(SHARE, 0.9, drawn, drawn, n_blocks)
+    assert (share.low, share.high) == pytest.approx((0.9 - reach, 1.0))
+    assert interval(SHARE, 0.05, drawn, drawn, n_blocks).low == 0
+
+
+@pytest.mark.statistical
+@pytest.mark.parametrize(("freedom", "noncentrality"), [(2, 0.0), (30, 0.0), (2, 20.0), (30, 60.0)])
+def test_interval_of_a_divergence_holds_the_mean_of_a_noncentral_chi_square(freedom, noncentrality):
+    """1000 draws, each with permutations of its noise: 90 % of the intervals, or more where 0 is the least there is; ±4 s.e."""
+    rng = np.random.default_rng(8)
+    scale, mean = 0.01, 0.01 * (freedom + noncentrality)
+    held = 0
+    for value in scale * stats.ncx2.rvs(freedom, noncentrality, size=1000, random_state=rng):
+        null = scale * rng.chisquare(freedom, 2000)
+        resampled = scale * stats.ncx2.rvs(freedom, value / scale, size=500, random_state=rng)  # noise upon what was found
+        found = interval(DIVERGENCE, value, resampled, null, 10_000)
+        error = 0.0 if noncentrality else 0.05  # that of the mean of the permutations, where an interval may end
+        held += found.low <= mean * (1 + error) and mean * (1 - error) <= found.high
+    assert 0.9 - 4 * 0.0095 <= held / 1000 <= (0.9 + 4 * 0.0095 if noncentrality else 1.0)
+
+
+def test_interval_of_a_divergence_begins_at_0_where_permutations_explain_it():
+    rng = np.random.default_rng(9)
+    null, resampled = rng.chisquare(5, 500), 5 + rng.chisquare(10, 500)
+    assert interval(DIVERGENCE, 5.0, resampled, null, 50).low == 0
+    assert interval(DIVERGENCE, 50.0, resampled + 45, null, 50).low > 5
+    assert interval(DIVERGENCE, 1e6, resampled + 1e6, null, 50).low > 9e5  # far beyond the tables of the distribution
+    zeros = np.zeros(500)
+    assert interval(DIVERGENCE, 0.0, zeros, zeros, 50) == Estimate(0.0, 0.0, 0.0)
+
+
+def test_two_blocks_or_resamples_make_no_interval():
+    drawn = np.random.default_rng(9).normal(size=100)
+    for found in (
+        interval(DIFFERENCE, 1.0, drawn, drawn, 2),
+        interval(DIFFERENCE, 1.0, np.where(np.arange(100) < 2, drawn, np.nan), drawn, 10),
+    ):
+        assert found.value == 1.0
+        assert np.isnan([found.low, found.high]).all()
+
+
+@pytest.mark.parametrize(
+    ("figure", "resampled", "null"), [(DIVERGENCE, np.ones(10), np.full(10, np.nan)), (RATIO, np.zeros(10), np.ones(10))]
+)
+def test_interval_without_usable_resamples_is_none(figure, resampled, null):
+    found = interval(figure, 1.0, resampled, null, 5)
+    assert np.isnan([found.low, found.high]).all()
+
+
+def test_estimates_read_as_number_and_interval():
+    assert str(Estimate(0.12345, 0.1, 0.2)) == "0.123 (0.1 to 0.2)"

@@ -1,0 +1,88 @@
+"""Is the MD-equivalent length right? Independent MD of known length, judged as if it were generated.
+
+Run ``python tests/statistical/audit_lengths.py --out lengths.json`` (20 repetitions of five lengths over two decades on two
+systems; about 20 minutes on two cores). Printed: the median over repetitions of estimated by true length for each group and each
+figure, and how often the 90 % interval holds the true one.
+"""
+
+import argparse
+import json
+from collections import defaultdict
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+from processes import PROCESSES
+from tqdm import tqdm
+
+from openmm_trajgan.analysis.metric import NOUNS
+from openmm_trajgan.analysis.verdict import group_verdict
+from openmm_trajgan.analysis.yardstick import Yardstick
+
+N_REFERENCE, N_TRAIN = 200_000, 400_000
+LENGTHS = (4_000, 12_000, 40_000, 120_000, 400_000)
+N_REPLICAS = 20
+
+Result = dict[str, tuple[float, float, float]]  # name of group or figure to value, low and high by true length
+
+
+def repetition(system: str, number: int) -> dict[int, Result]:
+    """Judge fresh MD of all lengths by the same reference and training data."""
+    rng = np.random.default_rng([number, list(PROCESSES).index(system)])
+    reference, train, *sets = (
+        PROCESSES[system](n_replicas, n_frames // n_replicas, rng=rng)
+        for n_frames in (N_REFERENCE, N_TRAIN, *LENGTHS)
+        for n_replicas in (min(N_REPLICAS, n_frames // 4000),)
+    )
+    yardstick = Yardstick.fit(reference, sets, train)
+    results = {}
+    for length, data in zip(LENGTHS, sets, strict=True):
+        figures = yardstick.measure(data)
+        found = {one.figure.name: one.md_equivalent for one in figures if one.figure.judged}
+        for group in NOUNS:
+            members = [one for one in figures if one.figure.group == group]
+            verdict = group_verdict(group, members, {"generated": length, "given": N_TRAIN}, None)
+            found[f"group {group}"] = verdict.md_equivalent
+        results[length] = {
+            name: (one.value / length, one.low / length, one.high / length) for name, one in found.items() if one is not None
+        }
+    return results
+
+
+def main() -> None:
+    """Run the study and print its table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repetitions", type=int, default=20)
+    parser.add_argument("--systems", nargs="+", default=list(PROCESSES), choices=list(PROCESSES))
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--out", type=Path, required=True)
+    arguments = parser.parse_args()
+    tables: dict[str, dict[str, dict[int, list[tuple[float, float, float]]]]] = {
+        system: defaultdict(lambda: defaultdict(list)) for system in arguments.systems
+    }
+    with ProcessPoolExecutor(arguments.processes, mp_context=get_context("spawn")) as pool:
+        jobs = {
+            pool.submit(repetition, system, number): system
+            for number in range(arguments.repetitions)
+            for system in arguments.systems
+        }
+        for job in tqdm(as_completed(jobs), total=len(jobs), unit="repetition"):
+            for length, result in job.result().items():
+                for name, estimate in result.items():
+                    tables[jobs[job]][name][length].append(estimate)
+            arguments.out.write_text(json.dumps(tables, indent=1))
+    for system, table in tables.items():
+        print(f"\n{system}: median of estimated by true length (share of intervals that hold the true length)")
+        print(f"{'':44s}" + "".join(f"{length:>16,d}" for length in LENGTHS))
+        for name, by_length in sorted(table.items(), key=lambda item: not item[0].startswith("group")):
+            cells = []
+            for length in LENGTHS:
+                values = np.array(by_length[length]).reshape(-1, 3)
+                held = ((values[:, 1] <= 1) & (values[:, 2] >= 1)).mean() if len(values) else np.nan
+                cells.append(f"{np.median(values[:, 0]):.2f} ({held:.0%})" if len(values) else "–")
+            print(f"{name:44s}" + "".join(f"{cell:>16s}" for cell in cells))
+
+
+if __name__ == "__main__":
+    main()
