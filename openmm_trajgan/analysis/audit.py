@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from importlib.metadata import version
@@ -56,6 +56,8 @@ class Audit:
         Comparison of structures, None without coordinates.
     universe
         Generated structures, None without coordinates.
+    command
+        How the audit was called, for its provenance.
     """
 
     figures: tuple[FigureOfMerit, ...]
@@ -67,6 +69,7 @@ class Audit:
     baselines: Mapping[str, tuple[FigureOfMerit, ...]] = field(default_factory=dict)
     structure: "StructureComparison | None" = None
     universe: Any = None
+    command: str = ""
 
     @property
     def package(self) -> str:
@@ -180,8 +183,8 @@ class Audit:
         ``estimate``, ``sampling_floor``, ``information_floor``, ``information_ratio``, ``md_equivalent_frames``, ``p_value``,
         ``verdict``, ``missing``), ``baselines`` (name to such a list), ``literature``, ``structure``, ``choices``,
         ``warnings``, ``lengths``, ``n_frames``, ``frame_interval_ps``, ``implied_timescales_frames``, ``schema``,
-        ``provenance``, ``package``, ``seed``. An estimate is an object of ``value``, ``low``, ``high``; infinite and missing
-        numbers are null.
+        ``provenance``, ``package``, ``command``, ``seed``. An estimate is an object of ``value``, ``low``, ``high``; infinite
+        and missing numbers are null.
         """
         yardstick = self.yardstick
         schema = self.reference.schema
@@ -189,6 +192,7 @@ class Audit:
             "format": "openmm-trajgan audit",
             "version": FORMAT_VERSION,
             "package": self.package,
+            "command": self.command,
             "seed": yardstick.seed,
             "schema": {"digest": schema.digest, "names": schema.names, "units": schema.units},
             "frame_interval_ps": self.frame_interval,
@@ -261,6 +265,7 @@ def audit(
     baselines: bool = False,
     structures: tuple[Any, Any] | None = None,
     seed: int = 0,
+    progress: Callable[[float], object] = lambda share: None,
 ) -> Audit:
     """Compare generated data with held-out MD, and MD with MD by the same functions.
 
@@ -288,6 +293,8 @@ def audit(
         Ramachandran plots and sizes too; None for `reference` and `generated` themselves if both are Universes.
     seed
         Seed of k-means and of resampling, in [0, 2³²).
+    progress
+        Called now and then with the share of the work that was done since.
 
     Returns
     -------
@@ -313,7 +320,7 @@ def audit(
     >>> shuffled = FeatureTrajectories([rng.permutation(further.values[0])], schema)
     >>> print(audit(held_out, shuffled).headline())
     The generated data differ from MD in their dynamics and kinetics. In their distributions and coverage they cannot be told
-    from MD. Their novelty could not be judged.
+    from MD. Their nearness to the training data could not be judged.
     """
     sets = {"reference": as_trajectories(reference, "reference"), "generated": as_trajectories(generated, "generated")}
     if train is not None:
@@ -341,14 +348,16 @@ def audit(
             except InputError as error:
                 without.append(f"No baseline {name}: {error}.")
     yardstick = Yardstick.fit(held_out, [judged, *rivals.values()], trained, pairs, temperature=temperature, seed=seed)
-    figures = yardstick.measure(judged)
+    steps = len(yardstick.metrics) * (1 + len(rivals)) + 1
+    progress(1 / steps)
+    figures = yardstick.measure(judged, lambda: progress(1 / steps))
     lengths = {"generated": judged.n_frames, "given": (trained or held_out).n_frames}
     interval = _frame_interval(held_out, judged)
     groups = tuple(
         group_verdict(group, [one for one in figures if one.figure.group == group], lengths, interval) for group in NOUNS
     )
     warnings = (*_data_warnings(yardstick, sets), *_missing_numbers(figures), *without)
-    measured = {name: yardstick.measure(data) for name, data in rivals.items()}
+    measured = {name: yardstick.measure(data, lambda: progress(1 / steps)) for name, data in rivals.items()}
     if structures is None and is_universe(reference) and is_universe(generated):
         structures = (reference, generated)
     if structures is None:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import entr, rel_entr
 
+from openmm_trajgan.analysis.inputs import Source, as_trajectories
 from openmm_trajgan.errors import InputError
 from openmm_trajgan.schema import FeatureTrajectories
 
@@ -135,8 +136,8 @@ def divergences(p: FloatArray, q: FloatArray) -> FloatArray:
 
 
 def jensen_shannon_divergence(
-    reference: FeatureTrajectories,
-    other: FeatureTrajectories,
+    reference: Source,
+    other: Source,
     features: str | Sequence[str],
     *,
     bins: int | None = None,
@@ -147,7 +148,8 @@ def jensen_shannon_divergence(
     Parameters
     ----------
     reference, other
-        The data sets. Periodic features are wrapped, so it does not matter which image they are in.
+        The data sets: trajectories, a buffer, arrays or Universes. Periodic features are wrapped, so it does not matter which image
+        they are in.
     features
         One name, or a pair.
     bins
@@ -176,6 +178,7 @@ def jensen_shannon_divergence(
     >>> jensen_shannon_divergence(near, near, "x"), jensen_shannon_divergence(near, far, "x") > 0.4
     (0.0, True)
     """
+    reference, other = as_trajectories(reference, "reference"), as_trajectories(other, "other")
     reference.schema.require_same(other.schema, "the reference", "the other set")
     if edges is None:
         edges = bin_edges((reference, other), features, bins)
@@ -183,7 +186,7 @@ def jensen_shannon_divergence(
 
 
 def free_energy_surface(
-    trajectories: FeatureTrajectories,
+    trajectories: Source,
     features: str | Sequence[str],
     *,
     bins: int | None = None,
@@ -194,7 +197,7 @@ def free_energy_surface(
     Parameters
     ----------
     trajectories
-        The data.
+        The data: trajectories, a buffer, arrays or a Universe.
     features
         One name, or a pair.
     bins
@@ -214,6 +217,7 @@ def free_energy_surface(
     InputError
         If a feature is unknown or there are more than two.
     """
+    trajectories = as_trajectories(trajectories)
     if edges is None:
         edges = bin_edges((trajectories,), features, bins)
     probabilities = histogram(trajectories, features, edges)

@@ -5,13 +5,14 @@ from numpy.typing import NDArray
 from scipy import fft
 
 from openmm_trajgan.analysis.distributions import BINS, divergences, uniform_edges
+from openmm_trajgan.analysis.inputs import Source, as_trajectories
 from openmm_trajgan.errors import InputError
 from openmm_trajgan.schema import FeatureTrajectories
 
 FloatArray = NDArray[np.float64]
 
 
-def autocorrelation(trajectories: FeatureTrajectories, max_lag: int) -> FloatArray:
+def autocorrelation(trajectories: Source, max_lag: int) -> FloatArray:
     """Normalised autocorrelation of every feature, pooled over the series.
 
     For a feature on the line ⟨δx(t) δx(t+k)⟩ / ⟨δx²⟩ with δx the deviation from the mean of all frames. For an angle
@@ -20,7 +21,8 @@ def autocorrelation(trajectories: FeatureTrajectories, max_lag: int) -> FloatArr
     Parameters
     ----------
     trajectories
-        Series of any lengths. All pairs of frames `k` apart within a series count the same.
+        Trajectories, a buffer, arrays or a Universe; series of any lengths. All pairs of frames `k` apart within a series count the
+        same.
     max_lag
         Longest lag, frames.
 
@@ -42,6 +44,7 @@ def autocorrelation(trajectories: FeatureTrajectories, max_lag: int) -> FloatArr
     >>> autocorrelation(steps, 2).ravel().round(6).tolist()
     [1.0, -1.0, 1.0]
     """
+    trajectories = as_trajectories(trajectories)
     if max_lag < 0:
         raise InputError(f"expected max_lag ≥ 0 frames, found {max_lag}")
     if not trajectories.n_frames:
@@ -109,15 +112,13 @@ def displacements(trajectories: FeatureTrajectories, steps: int) -> NDArray[np.f
     return trajectories.schema.wrap(np.concatenate(changes))
 
 
-def displacement_divergence(
-    reference: FeatureTrajectories, other: FeatureTrajectories, steps: int, *, bins: int = BINS[1]
-) -> FloatArray:
+def displacement_divergence(reference: Source, other: Source, steps: int, *, bins: int = BINS[1]) -> FloatArray:
     """Jensen-Shannon divergence between the distributions of displacements over `steps` frames, natural logarithm.
 
     Parameters
     ----------
     reference, other
-        The data sets.
+        The data sets: trajectories, a buffer, arrays or Universes.
     steps
         Frames between the two ends of a displacement.
     bins
@@ -135,6 +136,7 @@ def displacement_divergence(
     InputError
         If every series of a set is too short for one displacement.
     """
+    reference, other = as_trajectories(reference, "reference"), as_trajectories(other, "other")
     reference.schema.require_same(other.schema, "the reference", "the other set")
     here, there = displacements(reference, steps), displacements(other, steps)
     for label, sample in (("the reference", here), ("the other set", there)):

@@ -36,7 +36,7 @@ def as_trajectories(source: Source, label: str = "data") -> FeatureTrajectories:
     Raises
     ------
     InputError
-        If it is none of these, or holds nothing.
+        If it is none of these, or arrays without frames or features.
 
     Examples
     --------
@@ -44,8 +44,6 @@ def as_trajectories(source: Source, label: str = "data") -> FeatureTrajectories:
     ('feature 0', 'feature 1')
     """
     if isinstance(source, FeatureTrajectories):
-        if not source.n_frames:
-            raise InputError(f"{label}: expected trajectories with frames, found none")
         return source
     if isinstance(source, np.ndarray) or (
         isinstance(source, list | tuple) and source and all(isinstance(one, np.ndarray) for one in source)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.cluster.vq import vq
 
 from openmm_trajgan.analysis.distributions import FloatArray
+from openmm_trajgan.analysis.inputs import Source, as_trajectories
 from openmm_trajgan.errors import InputError
 from openmm_trajgan.schema import FeatureSchema, FeatureTrajectories
 
@@ -191,7 +192,7 @@ def lag_ladder(longest: int) -> NDArray[np.int64]:
 
 
 def implied_timescales(
-    trajectories: FeatureTrajectories,
+    trajectories: Source,
     lags: Sequence[int] | NDArray[np.int64] | None = None,
     n_states: int | None = None,
     *,
@@ -208,7 +209,7 @@ def implied_timescales(
     Parameters
     ----------
     trajectories
-        The data.
+        The data: trajectories, a buffer, arrays or a Universe.
     lags
         Lags, frames; None for `lag_ladder` of the longest series.
     n_states
@@ -242,6 +243,7 @@ def implied_timescales(
     [[9.]
      [9.]]
     """
+    trajectories = as_trajectories(trajectories)
     steps = lag_ladder(max(len(series) for series in trajectories)) if lags is None else np.asarray(lags, dtype=np.int64)
     if steps.ndim != 1 or not steps.size or steps.min() < 1:
         raise InputError(f"expected lags of at least 1 frame, found {steps.tolist()}")

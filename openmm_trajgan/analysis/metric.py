@@ -16,7 +16,7 @@ NOUNS: dict[Group, str] = {
     "distribution": "distributions",
     "dynamics": "dynamics",
     "kinetics": "kinetics",
-    "copying": "novelty",
+    "copying": "nearness to the training data",
     "coverage": "coverage",
 }
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
 from openmm_trajgan.analysis.blocks import Blocks
+from openmm_trajgan.analysis.inputs import Source, as_trajectories
 from openmm_trajgan.analysis.kinetics import encoded
 from openmm_trajgan.analysis.metric import Figure, FloatArray, Missing
 from openmm_trajgan.errors import InputError
@@ -302,7 +303,7 @@ class NearestTrainingWindow:
 
 
 def nearest_window_distances(
-    train: FeatureTrajectories, data: FeatureTrajectories, n_frames: int = N_FRAMES, n_windows: int = 2000, *, seed: int = 0
+    train: Source, data: Source, n_frames: int = N_FRAMES, n_windows: int = 2000, *, seed: int = 0
 ) -> FloatArray:
     """Distance of windows of a data set to the nearest window of the training data.
 
@@ -312,9 +313,9 @@ def nearest_window_distances(
     Parameters
     ----------
     train
-        The training data; every window of it is searched.
+        The training data, trajectories, a buffer, arrays or a Universe; every window of it is searched.
     data
-        The data to judge.
+        The data to judge, likewise.
     n_frames
         Length of a window; reduced to the longest series of either set.
     n_windows
@@ -345,6 +346,7 @@ def nearest_window_distances(
     """
     if n_windows < 1:
         raise InputError(f"expected at least 1 window, found {n_windows}")
+    train, data = as_trajectories(train, "train"), as_trajectories(data)
     train.schema.require_same(data.schema, "the training data", "the data")
     training = TrainingWindows.fit(train, min(n_frames, max(map(len, data))))
     blocks = Blocks.cut(data, training.n_frames)

@@ -1,115 +1,34 @@
 """The pictures of a report: numbers in, matplotlib figures out, without pyplot or any global state."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, FigureBase
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import NDArray
 
+from openmm_trajgan.analysis.axes import (
+    GENERATED,
+    MARK,
+    REFERENCE,
+    WIDTH,
+    Coordinate,
+    Curve,
+    TimeAxis,
+    angle_axis,
+    draw_curve,
+    finish,
+    panel_grid,
+    plain,
+    plain_logarithms,
+)
 from openmm_trajgan.analysis.distributions import Edges, FloatArray
-from openmm_trajgan.schema import FeatureSchema
 
-REFERENCE, GENERATED, MARK = "#1f3b57", "#d55e00", "#6b7680"
 NEVER = "0.9"  # where nothing was visited
 HIGHEST_FREE_ENERGY = 8.0  # kT; higher regions are visited too rarely to have a free energy
 LARGEST_DIFFERENCE = 3.0  # kT, ends of the colour scale
 LONGEST_STRETCH = 2000  # points of a time series that can be told apart
-WIDTH = 9.0  # inches
-
-
-@dataclass(frozen=True)
-class Coordinate:
-    """A quantity and how it stands on an axis: angles given in radians in degrees.
-
-    Parameters
-    ----------
-    name
-        As on the axis.
-    unit
-        Of the values.
-    period
-        None on the line.
-
-    Examples
-    --------
-    >>> Coordinate("phi", "rad", 2 * np.pi).label, Coordinate("d", "nm").label
-    ('phi / °', 'd / nm')
-    """
-
-    name: str
-    unit: str = ""
-    period: float | None = None
-
-    @classmethod
-    def of(cls, schema: FeatureSchema, name: str) -> "Coordinate":
-        """Return a feature of a schema; a name that is none is a coordinate without unit."""
-        if name not in schema.names:
-            return cls(name)
-        index = schema.names.index(name)
-        return cls(name, schema.units[index], schema.periods[index])
-
-    @property
-    def in_degrees(self) -> bool:
-        """Whether it is an angle."""
-        return self.period is not None and self.unit == "rad"
-
-    @property
-    def factor(self) -> float:
-        """What values are multiplied by."""
-        return 180 / np.pi if self.in_degrees else 1.0
-
-    @property
-    def text(self) -> str:
-        """Name and unit."""
-        unit = "°" if self.in_degrees else self.unit
-        return f"{self.name} / {unit}" if unit else self.name
-
-    @property
-    def label(self) -> str:
-        """Name and unit for matplotlib."""
-        return _plain(self.text)
-
-
-@dataclass(frozen=True, eq=False)
-class Curve:
-    """Numbers with the band that holds 90 % of what resampled blocks give.
-
-    Parameters
-    ----------
-    values, low, high
-        Of one shape; NaN where there is no number.
-    """
-
-    values: FloatArray
-    low: FloatArray
-    high: FloatArray
-
-
-@dataclass(frozen=True)
-class TimeAxis:
-    """Unit of times and how many of it a frame takes."""
-
-    unit: str
-    step: float
-
-    @classmethod
-    def up_to(cls, n_frames: float, frame_interval: float | None) -> "TimeAxis":
-        """Choose the unit for times up to a number of frames.
-
-        Examples
-        --------
-        >>> TimeAxis.up_to(50_000, 0.2), TimeAxis.up_to(10, None).unit
-        (TimeAxis(unit='ns', step=0.0002), 'frames')
-        """
-        if frame_interval is None:
-            return cls("frames", 1.0)
-        longest = n_frames * frame_interval
-        unit, factor = next((unit, factor) for unit, factor in (("µs", 1e6), ("ns", 1e3), ("ps", 0.0)) if longest >= factor)
-        return cls(unit, frame_interval / (factor or 1.0))
 
 
 def free_energy_surfaces(
@@ -148,8 +67,8 @@ def free_energy_surfaces(
         drawn = axes.pcolormesh(*grid, np.ma.masked_invalid(values.T), cmap=colours, vmin=low, vmax=high, rasterized=True)
         axes.set(title=title, xlabel=coordinates[0].label, facecolor=NEVER)
         axes.set(xlim=_reached(grid[0], visited.any(axis=1)), ylim=_reached(grid[1], visited.any(axis=0)))
-        _angle_axis(axes, coordinates[0], "x")
-        _angle_axis(axes, coordinates[1], "y")
+        angle_axis(axes, coordinates[0], "x")
+        angle_axis(axes, coordinates[1], "y")
         return drawn
 
     drawn = [
@@ -197,16 +116,16 @@ def free_energy_profiles(
     coordinates
         How each is shown.
     """
-    figure, panels = _grid(len(edges), height=2.5)
+    figure, panels = panel_grid(len(edges), height=2.5)
     for axes, name in zip(panels, edges, strict=True):
         x = (edges[name][1:] + edges[name][:-1]) / 2 * coordinates[name].factor
         for (title, found), colour in zip(curves.items(), (REFERENCE, GENERATED), strict=True):
-            _line(axes, x, found[name], colour, title, ceiling=2 * HIGHEST_FREE_ENERGY)
+            draw_curve(axes, x, found[name], colour, title, ceiling=2 * HIGHEST_FREE_ENERGY)
         visited = np.any([np.isfinite(found[name].values) for found in curves.values()], axis=0)
         limits = _reached(edges[name] * coordinates[name].factor, visited)
         axes.set(xlabel=coordinates[name].label, ylim=(-0.5, HIGHEST_FREE_ENERGY), xlim=limits)
-        _angle_axis(axes, coordinates[name], "x")
-    _finish(figure, panels, "free energy / kT")
+        angle_axis(axes, coordinates[name], "x")
+    finish(figure, panels, "free energy / kT")
     return figure
 
 
@@ -243,7 +162,7 @@ def time_series(
                 style = {"linestyle": "none", "marker": ".", "markersize": 2, "rasterized": True}
             axes.plot(times, values[::stride], color=colour, **style)
             axes.set(ylim=(low - margin, high + margin), ylabel=coordinate.label)
-            _angle_axis(axes, coordinate, "y")
+            angle_axis(axes, coordinate, "y")
             axes.set_title(title, loc="left", fontsize=9, color=colour, pad=2)
             axes.margins(x=0.005)
     panels[-1].set_xlabel(f"time / {time.unit}")
@@ -264,15 +183,15 @@ def autocorrelations(curves: Mapping[str, Curve], lags: NDArray[np.int64], names
     time
         Of the lags.
     """
-    figure, panels = _grid(len(names), height=2.5)
+    figure, panels = panel_grid(len(names), height=2.5)
     times = lags * time.step
     for column, (axes, name) in enumerate(zip(panels, names, strict=True)):
         axes.axhline(np.exp(-1), color=MARK, linewidth=0.8, linestyle=":")
         for (title, curve), colour in zip(curves.items(), (REFERENCE, GENERATED), strict=True):
             one = Curve(curve.values[:, column], curve.low[:, column], curve.high[:, column])
-            _line(axes, times, one, colour, title)
-        axes.set(title=_plain(name), xlabel=f"lag / {time.unit}", xlim=(0, times[-1]), ylim=(min(-0.15, axes.get_ylim()[0]), 1.02))
-    _finish(figure, panels, "autocorrelation")
+            draw_curve(axes, times, one, colour, title)
+        axes.set(title=plain(name), xlabel=f"lag / {time.unit}", xlim=(0, times[-1]), ylim=(min(-0.15, axes.get_ylim()[0]), 1.02))
+    finish(figure, panels, "autocorrelation")
     return figure
 
 
@@ -316,7 +235,7 @@ def displacements(
                 axes.set_title(_step_title(steps, time), fontsize=9)
             axes.set_xlabel(f"change of {coordinate.label}", fontsize=9)
             axes.tick_params(labelsize=8)
-    _finish(figure, list(panels.ravel()), "share of frames")
+    finish(figure, list(panels.ravel()), "share of frames")
     return figure
 
 
@@ -335,7 +254,7 @@ def implied_timescales(curves: Mapping[str, Curve], lags: NDArray[np.int64], tim
         Where the timescales are compared, marked.
     """
     n_processes = next(iter(curves.values())).values.shape[1]
-    figure, panels = _grid(n_processes, height=3.2)
+    figure, panels = panel_grid(n_processes, height=3.2)
     everything = np.stack([part for one in curves.values() for part in (one.values, one.low, one.high)])
     n_shown = min(int(np.flatnonzero(np.isfinite(everything).any(axis=(0, 2))).max(initial=0)) + 2, len(lags))
     x = lags * time.step
@@ -343,7 +262,7 @@ def implied_timescales(curves: Mapping[str, Curve], lags: NDArray[np.int64], tim
         axes.fill_between(x, x, 1e-3 * x[0], color="0.88", linewidth=0, zorder=0)
         for (title, curve), colour, marker in zip(curves.items(), (REFERENCE, GENERATED), "os", strict=True):
             one = Curve(*(time.step * part[:, process] for part in (curve.values, curve.low, curve.high)))
-            _line(axes, x, one, colour, title, marker=marker, markersize=4)
+            draw_curve(axes, x, one, colour, title, marker=marker, markersize=4)
         if lag is not None:
             axes.axvline(lag * time.step, color=MARK, linewidth=0.8, linestyle="--")
         axes.set(xscale="log", yscale="log", title=f"t{process + 2}", xlabel=f"lag / {time.unit}")
@@ -351,8 +270,8 @@ def implied_timescales(curves: Mapping[str, Curve], lags: NDArray[np.int64], tim
         found = found if found.size else lags.astype(np.float64)
         low, high = found.min() * time.step / 2, found.max() * time.step * 2
         axes.set(xlim=(x[0] / 1.3, x[n_shown - 1] * 1.3), ylim=(low, high))
-        _plain_logarithms(axes)
-    _finish(figure, panels, f"implied timescale / {time.unit}")
+        plain_logarithms(axes)
+    finish(figure, panels, f"implied timescale / {time.unit}")
     return figure
 
 
@@ -366,7 +285,7 @@ def nearest_windows(shares: Mapping[str, FloatArray], edges: FloatArray) -> Figu
     edges
         Of the bins, ``(n_bins + 1,)``.
     """
-    figure, (axes,) = _grid(1, height=3.0)
+    figure, (axes,) = panel_grid(1, height=3.0)
     between = {title: values[1:] for title, values in shares.items()}
     found = np.flatnonzero(np.sum(list(between.values()), axis=0) > 0)
     first, last = (int(found[0]), int(found[-1]) + 1) if found.size else (0, len(edges) - 1)
@@ -386,126 +305,8 @@ def nearest_windows(shares: Mapping[str, FloatArray], edges: FloatArray) -> Figu
         )
     label = "distance to the nearest training window / standard deviations"
     axes.set(xscale="log", xlim=(start, edges[last] * width), xlabel=label)
-    _plain_logarithms(axes, y=False)
-    _finish(figure, [axes], "share of windows")
-    return figure
-
-
-@dataclass(frozen=True, eq=False)
-class LengthPanel:
-    """How one figure of MD falls off with its length, and where the generated data are.
-
-    Parameters
-    ----------
-    title, label
-        Of the panel and of its vertical axis.
-    lengths
-        Frames, ``(n_lengths,)``.
-    curve
-        Distance from the best value, of MD of these lengths.
-    found
-        Distance of the generated data.
-    worth
-        Length of MD that is as far off, frames; infinite if none can be told.
-    """
-
-    title: str
-    label: str
-    lengths: FloatArray
-    curve: Curve
-    found: float
-    worth: float
-
-
-def lengths(panels: Sequence[LengthPanel], n_generated: int, time: TimeAxis) -> Figure:
-    """Draw how far MD is from MD against its length, with the generated data.
-
-    Parameters
-    ----------
-    panels
-        One per figure.
-    n_generated
-        Frames of the generated data.
-    time
-        Of the lengths.
-    """
-    figure, grid = _grid(len(panels), height=2.9)
-    for axes, panel in zip(grid, panels, strict=True):
-        x = panel.lengths * time.step
-        _line(axes, x, panel.curve, REFERENCE, "MD against MD")
-        axes.axhline(panel.found, color=GENERATED, linewidth=1, linestyle=":")
-        axes.plot(n_generated * time.step, panel.found, "s", color=GENERATED, label="generated", markersize=6)
-        if np.isfinite(panel.worth):
-            axes.axvline(panel.worth * time.step, color=GENERATED, linewidth=1, linestyle="--", label="worth so much MD")
-        axes.set(xscale="log", yscale="log", xlabel=f"length / {time.unit}", ylabel=panel.label)
-        axes.set_title(_plain(panel.title), fontsize=9)
-        _plain_logarithms(axes)
-    _finish(figure, grid, "")
-    return figure
-
-
-@dataclass(frozen=True)
-class Worth:
-    """What one figure is worth: a row of `worths`.
-
-    Parameters
-    ----------
-    name
-        Of the figure.
-    group
-        Heading it stands under.
-    value, low, high
-        MD-equivalent length and its interval, frames; may be infinite.
-    unlike
-        Whether the figure is significantly unlike MD.
-    """
-
-    name: str
-    group: str
-    value: float
-    low: float
-    high: float
-    unlike: bool
-
-
-def worths(rows: Sequence[Worth], marks: Mapping[str, int], time: TimeAxis) -> Figure:
-    """Draw the length of MD that each figure is worth, longest to the right.
-
-    Parameters
-    ----------
-    rows
-        From top to bottom.
-    marks
-        Name and frames of the data sets.
-    time
-        Of the lengths.
-    """
-    figure = Figure(figsize=(WIDTH, 1.1 + 0.24 * len(rows)), layout="constrained")
-    axes = figure.subplots()
-    ends = [end for row in rows for end in (row.value, row.low) if np.isfinite(end) and end > 0]
-    right = 3 * max([*ends, *marks.values()]) * time.step
-    left = min([*ends, *marks.values()]) / 2 * time.step
-    for place, row in enumerate(rows):
-        colour = GENERATED if row.unlike else REFERENCE
-        low, value, high = (float(np.clip(end * time.step, left, right)) for end in (row.low, row.value, row.high))
-        axes.plot([low, high], [place, place], color=colour, linewidth=2, alpha=0.45, solid_capstyle="butt")
-        axes.plot(
-            value, place, ">" if np.isinf(row.value) else "s" if row.unlike else "o", color=colour, markersize=6, clip_on=False
-        )
-    for place in range(1, len(rows)):
-        if rows[place].group != rows[place - 1].group:
-            axes.axhline(place - 0.5, color="0.85", linewidth=0.8)
-    styles = ("-", "--", ":")
-    for (name, n_frames), style in zip(marks.items(), styles, strict=False):
-        axes.axvline(n_frames * time.step, color=MARK, linewidth=1, linestyle=style, label=name, zorder=0)
-    axes.plot([], [], "o", color=REFERENCE, label="like MD")
-    axes.plot([], [], "s", color=GENERATED, label="unlike MD")
-    axes.set(xscale="log", xlim=(left, right), ylim=(len(rows) - 0.5, -0.5), xlabel=f"worth as much as MD of / {time.unit}")
-    axes.set_yticks(range(len(rows)), [_plain(row.name) for row in rows], fontsize=8)
-    axes.grid(axis="y", color="0.93", linewidth=0.6)
-    axes.set_axisbelow(True)
-    _plain_logarithms(axes, y=False)
-    figure.legend(loc="outside upper center", ncols=5, frameon=False, fontsize=9)
+    plain_logarithms(axes, y=False)
+    finish(figure, [axes], "share of windows")
     return figure
 
 
@@ -515,48 +316,6 @@ def _reached(edges: FloatArray, visited: NDArray[np.bool_]) -> tuple[float, floa
     return float(edges[max(inside[0] - 1, 0)]), float(edges[min(inside[-1] + 2, len(edges) - 1)])
 
 
-def _line(
-    axes: Axes, x: NDArray[np.floating], curve: Curve, colour: str, label: str, ceiling: float = np.inf, **style: Any
-) -> None:
-    low, high = (np.where(np.isposinf(end), ceiling, end) for end in (curve.low, curve.high))
-    axes.fill_between(x, low, high, where=np.isfinite(low) & np.isfinite(high), color=colour, alpha=0.25, linewidth=0)
-    axes.plot(x, np.where(np.isinf(curve.values), np.nan, curve.values), color=colour, label=label, linewidth=1.3, **style)
-
-
-def _grid(n_panels: int, height: float) -> tuple[Figure, list[Axes]]:
-    n_columns = 2 if n_panels in (2, 4) else min(n_panels, 3)
-    n_rows = -(-n_panels // n_columns)
-    figure = Figure(figsize=(WIDTH if n_columns > 1 else 0.7 * WIDTH, 0.4 + height * n_rows), layout="constrained")
-    panels = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
-    for axes in panels[n_panels:]:
-        axes.remove()
-    return figure, list(panels[:n_panels])
-
-
-def _finish(figure: Figure, panels: Sequence[Axes], label: str) -> None:
-    figure.supylabel(label, fontsize=10)
-    named = {text: handle for axes in panels for handle, text in zip(*axes.get_legend_handles_labels(), strict=True)}
-    figure.legend(named.values(), named.keys(), loc="outside upper center", ncols=4, frameon=False)
-
-
-def _plain_logarithms(axes: Axes, *, y: bool = True) -> None:
-    for axis in (axes.xaxis, axes.yaxis)[: 1 + y]:
-        low, high = sorted(axis.get_view_interval())
-        decades = np.log10(high / low) if low > 0 else 0
-        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if decades < 2.2 else (1,), numticks=8))
-        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axis.set_minor_formatter(NullFormatter())
-
-
 def _step_title(steps: int, time: TimeAxis) -> str:
     frames = f"{steps} frame{'s' * (steps > 1)}"
     return frames if time.unit == "frames" else f"{frames} ({steps * time.step:.3g} {time.unit})"
-
-
-def _plain(text: str) -> str:
-    return text.replace("$", r"\$")  # a name is no formula
-
-
-def _angle_axis(axes: Axes, coordinate: Coordinate, which: str) -> None:
-    if coordinate.in_degrees:
-        axes.set(**{f"{which}lim": (-180, 180), f"{which}ticks": (-180, -90, 0, 90, 180)})

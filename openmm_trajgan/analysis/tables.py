@@ -363,7 +363,7 @@ class Words:
                 (True, False): "the generated data do not beat the bootstrap: they repeat training data, it shows no sign of it",
                 (False, False): "neither the generated data nor the bootstrap shows signs of copying",
             }
-            sentences.append(f"Novelty: {said[here, there]}.")
+            sentences.append(f"Nearness to the training data: {said[here, there]}.")
         return sentences
 
     def _against(self, own: GroupVerdict, rival: GroupVerdict, name: str) -> str:

@@ -1,6 +1,6 @@
 """The held-out reference, everything fitted on it, and other data measured by it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
@@ -181,16 +181,22 @@ class Yardstick:
         """Markov state models; None if the reference supports none."""
         return next((metric for metric in self.metrics if isinstance(metric, MarkovModels)), None)
 
-    def measure(self, data: FeatureTrajectories) -> tuple[FigureOfMerit, ...]:
-        """Compare a data set with the reference: every figure with its error, floors and significance."""
+    def measure(self, data: FeatureTrajectories, progress: Callable[[], object] = lambda: None) -> tuple[FigureOfMerit, ...]:
+        """Compare a data set with the reference: every figure with its error, floors and significance.
+
+        Parameters
+        ----------
+        data
+            What to measure.
+        progress
+            Called after each metric.
+        """
         blocks = Blocks.cut(data, self.block_length)
-        return judged(
-            [
-                figure
-                for metric, reference in zip(self.metrics, self.references, strict=True)
-                for figure in self._measured(metric, reference, blocks)
-            ]
-        )
+        figures: list[FigureOfMerit] = []
+        for metric, reference in zip(self.metrics, self.references, strict=True):
+            figures += self._measured(metric, reference, blocks)
+            progress()
+        return judged(figures)
 
     def _measured(self, metric: Metric, part: Blocks, blocks: Blocks) -> Iterator[FigureOfMerit]:
         rng = np.random.default_rng(self.seed)  # the same blocks for every metric and data set

@@ -1,5 +1,7 @@
 """Generated beside held-out MD: the report."""
 
+import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ from openmm_trajgan.analysis.audit import Audit, audit
 from openmm_trajgan.errors import BelowThresholdError, InputError
 from openmm_trajgan.workflows.config import Argument, replace_folder, require_new, require_outside
 from openmm_trajgan.workflows.data import DataConfig, load_data
+from openmm_trajgan.workflows.progress import progress_bar
 
 
 class AuditConfig(DataConfig):
@@ -45,21 +48,32 @@ def run(config: AuditConfig) -> str:
     schema = reference.schema
     generated = load_data(config.generated, config, schema)
     train = None if config.train is None else load_data(config.train, config, schema)
-    result = audit(
-        reference,
-        generated,
-        train,
-        temperature=config.temperature,
-        baselines=config.baselines,
-        structures=_universes(*structures),
-        seed=config.seed,
-    )
+    with progress_bar(1, "auditing", "audit") as bar:
+        result = audit(
+            reference,
+            generated,
+            train,
+            temperature=config.temperature,
+            baselines=config.baselines,
+            structures=_universes(*structures),
+            seed=config.seed,
+            progress=bar.update,
+        )
+    result = replace(result, command=_command(config))
     replace_folder(config.out)
     page = result.to_folder(config.out)
     config.write_beside(config.out)
     if config.fail_below is not None:
         _require_worth(result, config.fail_below, page)
     return f"{result.summary()}\n{page}"
+
+
+def _command(config: AuditConfig) -> str:
+    words = ["trajgan", "audit", str(config.reference), str(config.generated)]
+    for name, value in config.model_dump(mode="json", exclude={"reference", "generated"}, exclude_defaults=True).items():
+        for one in value if isinstance(value, list) else [value]:
+            words += [f"--{name.replace('_', '-')}", *([] if one is True else [str(one)])]
+    return shlex.join(words)
 
 
 def _universes(topology: Path | None, reference: Path | None, generated: Path | None) -> tuple[Any, Any] | None:

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import Field
 
 from openmm_trajgan.analysis.audit import Audit, audit
-from openmm_trajgan.analysis.report import overview
+from openmm_trajgan.analysis.pictures import overview
 from openmm_trajgan.backmap.universe import to_universe, write_universe
 from openmm_trajgan.schema import FeatureTrajectories
 from openmm_trajgan.seeding import Seeds

@@ -31,7 +31,8 @@ def test_independent_md_passes_everything(independent):
     """Significance is 1 % for the whole report, so that one seed in a hundred would fail here."""
     assert standings(independent) == dict.fromkeys(GROUPS, ALIKE)
     assert independent.headline() == (
-        "In their distributions, dynamics, kinetics, novelty and coverage the generated data cannot be told from MD."
+        "In their distributions, dynamics, kinetics, nearness to the training data and coverage the generated data cannot be told "
+        "from MD."
     )
     assert independent.worth > 0.1
 

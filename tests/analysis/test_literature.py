@@ -3,7 +3,7 @@ import pytest
 from scipy.spatial.distance import jensenshannon
 from scipy.stats import spearmanr
 
-from openmm_trajgan.analysis import literature
+from openmm_trajgan.analysis import literature, mdgen_states
 from openmm_trajgan.analysis.literature import LiteratureFigure, mdgen_figures
 from openmm_trajgan.errors import SchemaMismatchError
 from openmm_trajgan.schema import FeatureSchema, FeatureTrajectories
@@ -45,7 +45,7 @@ def histogram_distance(a, b):
 @pytest.fixture(autouse=True)
 def few_states(monkeypatch):
     """PCCA+ into ten states takes seconds."""
-    monkeypatch.setattr(literature, "N_STATES", 4)
+    monkeypatch.setattr(mdgen_states, "N_STATES", 4)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def compared():
     names = ("phi 2", "psi 2", "chi1 2", "phi 3")
     reference, generated, train = (hops(seed, n_frames=n, names=names) for seed, n in ((1, 4000), (2, 2000), (3, 3000)))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(literature, "N_STATES", 4)
+        patch.setattr(mdgen_states, "N_STATES", 4)
         return reference, generated, train, named(mdgen_figures(reference, generated, train))
 
 
@@ -126,8 +126,8 @@ def test_tica_and_relaxation_against_a_solution_by_hand(compared):
 
 def test_states_and_fluxes_against_counting_by_hand(monkeypatch):
     """One centre per well: the states are the nine wells, and nothing is left to the eye of k-means."""
-    monkeypatch.setattr(literature, "N_CENTERS", 9)
-    monkeypatch.setattr(literature, "N_STATES", 10)
+    monkeypatch.setattr(mdgen_states, "N_CENTERS", 9)
+    monkeypatch.setattr(mdgen_states, "N_STATES", 10)
     reference, generated = (hops(seed, n_frames=20_000, interval=10.0, p=0.05) for seed in (4, 5))
     figures = named(mdgen_figures(reference, generated))
     assert "k-means with 9 centres," in figures["JS distance, MSM states"].convention
@@ -272,27 +272,6 @@ def test_short_windows_have_states_but_no_fluxes():
     assert flux.train == pytest.approx(1)
     assert flux.missing == "generated data: has no series longer than the lag of 100 ps, 100 frames"
     assert figures["JS distance, MSM states"].generated < 0.5
-
-
-def test_a_path_that_never_returns_has_no_model():
-    """A slow drift: hardly any pair of states is joined both ways."""
-    drift = np.linspace(-3, 3, 4000)[:, None]
-    data = FeatureTrajectories([drift], angles(("a",), 10.0))
-    figures = named(mdgen_figures(data, data))
-    assert figures["JS distance, TICA-0"].generated == 0
-    assert figures["JS distance, MSM states"].generated is None
-    assert figures["JS distance, MSM states"].missing.startswith("the reference has")
-
-
-def test_counts_without_a_reversible_model(monkeypatch):
-    def fail(counts):
-        raise RuntimeError("Stationary distribution contains entries smaller than 0")
-
-    monkeypatch.setattr(literature, "transition_matrix", fail)
-    figures = named(mdgen_figures(hops(1), hops(2)))
-    assert figures["Spearman correlation, fluxes"].missing == (
-        "the reference has too few transitions between microstates for a reversible Markov state model"
-    )
 
 
 CONSTANT = [np.ones((3000, 2))]

@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 
 from openmm_trajgan.analysis import plots
-from openmm_trajgan.analysis.plots import Coordinate, Curve, LengthPanel, TimeAxis, Worth
-from openmm_trajgan.schema import FeatureSchema
+from openmm_trajgan.analysis.axes import Coordinate, Curve, TimeAxis
 
 PHI, D = Coordinate("phi", "rad", 2 * np.pi), Coordinate("d", "nm")
 
@@ -15,11 +14,6 @@ def curve(values):
 
 def band(axes, index=0):
     return axes.collections[index].get_paths()[0].vertices
-
-
-def test_a_coordinate_comes_from_the_schema_or_has_no_unit():
-    schema = FeatureSchema(names=("phi", "d"), units=("rad", "nm"), periods=(2 * np.pi, None))
-    assert [Coordinate.of(schema, name) for name in ("phi", "d", "TICA-0")] == [PHI, D, Coordinate("TICA-0")]
 
 
 def test_surfaces_share_one_colour_scale_and_their_difference_is_generated_minus_reference():
@@ -112,23 +106,3 @@ def test_copies_stand_apart_from_distances():
     assert [text.get_text() for text in axes.texts] == ["copies"]
     nothing_copied = plots.nearest_windows({"MD": np.array([0, 0, 0.5, 0.5, 0]), "generated": np.array([0, 0, 1, 0, 0])}, edges)
     assert not nothing_copied.axes[0].texts
-
-
-def test_what_is_worth_more_than_can_be_told_is_an_arrow_at_the_edge():
-    rows = [Worth("$a$", "dynamics", 100, 50, 200, True), Worth("b", "kinetics", np.inf, 80, np.inf, False)]
-    figure = plots.worths(rows, {"generated": 300}, TimeAxis("ps", 2.0))
-    axes = figure.axes[0]
-    markers = [line for line in axes.lines if len(line.get_xdata()) == 1]
-    assert [line.get_marker() for line in markers] == ["s", ">"]
-    assert markers[0].get_xdata()[0] == 200
-    assert markers[1].get_xdata()[0] == axes.get_xlim()[1]
-    assert axes.get_yticklabels()[0].get_text() == r"\$a\$"  # a name is no formula
-
-
-def test_a_length_is_marked_where_it_can_be_told():
-    falling = Curve(np.array([1.0, 0.1]), np.array([0.5, 0.05]), np.array([2.0, 0.2]))
-    panels = [LengthPanel("f", "divergence", np.array([10.0, 100.0]), falling, 0.5, worth) for worth in (30.0, np.inf)]
-    figure = plots.lengths(panels, 100, TimeAxis("ps", 0.1))
-    told, untold = figure.axes
-    assert len(told.lines) == len(untold.lines) + 1
-    assert told.lines[-1].get_xdata()[0] == 3.0

@@ -1,28 +1,16 @@
 import re
 from dataclasses import replace
 from html import escape
-from itertools import islice
 
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
 from openmm_trajgan.analysis.audit import audit
-from openmm_trajgan.analysis.report import overview, pictures, render, write_pictures, write_report
+from openmm_trajgan.analysis.pictures import overview, pictures
+from openmm_trajgan.analysis.report import render, write_report
 from openmm_trajgan.analysis.structure_comparison import StructureComparison, StructureFigure
 from openmm_trajgan.schema import FeatureSchema, FeatureTrajectories
-
-NAMES = [
-    "worth",
-    "surface_1",
-    "profiles",
-    "time_series",
-    "autocorrelations",
-    "displacements",
-    "implied_timescales",
-    "novelty",
-    "lengths",
-]
 
 
 @pytest.fixture(scope="module")
@@ -39,11 +27,11 @@ def without_pictures(page):
     return re.sub(r"data:image/png;base64,[^\"]+", "", page)
 
 
-def test_the_page_needs_nothing_else(page):
+def test_the_page_needs_nothing_else(page, drawn):
     assert page.startswith("<!DOCTYPE html>")
     assert len(page) < 2.5e6
     sources = re.findall(r'src="([^"]{0,40})', page)
-    assert len(sources) == len(NAMES)
+    assert len(sources) == len(drawn) > 5
     assert all(source.startswith("data:image/png;base64,") for source in sources)
     assert not re.search(r"https?:|url\(|@import|<script|<link", without_pictures(page))
     inside = re.findall(r'href="#(\w+)"', page)
@@ -67,33 +55,11 @@ def test_the_page_says_what_the_audit_says(page, wells_audit):
         assert escape(one.figure.name, quote=False) in page
     for name, chosen in wells_audit.choices().items():
         assert f"<dt>{name}</dt><dd>{chosen}</dd>" in text
-    assert "Novelty: the generated data beat the bootstrap" in page
+    assert "Nearness to the training data: the generated data beat the bootstrap" in page
     assert "4,000 frames (2 ns) in 2 series" in page
     assert "<dt>seed</dt><dd>0</dd>" in page
     assert "In the conventions of MDGen" in page
     assert "120" in text[text.index("Metastable states") :]  # degrees
-
-
-def test_pictures_are_files_of_the_same_bytes_for_the_same_audit(wells_audit, drawn, tmp_path):
-    assert [one.name for one in drawn] == NAMES
-    paths = write_pictures(wells_audit, tmp_path / "one", drawn)
-    assert {path.name for path in paths} == {f"{name}.{kind}" for name in NAMES for kind in ("png", "svg")}
-    for path in write_pictures(wells_audit, tmp_path / "two", islice(pictures(wells_audit), 3)):
-        assert path.read_bytes() == (tmp_path / "one" / path.name).read_bytes(), path.name
-    for path in (tmp_path / "one").glob("*.svg"):
-        assert path.stat().st_size < 600_000, path.name
-        assert "dc:date" not in path.read_text()
-
-
-def test_bands_hold_the_lines(drawn):
-    picture = next(one for one in drawn if one.name == "autocorrelations")
-    axes = picture.figure.axes[0]
-    for line, band in zip(axes.lines[1:], axes.collections, strict=True):
-        x, y = line.get_data()
-        vertices = band.get_paths()[0].vertices
-        inside = [vertices[np.isclose(vertices[:, 0], at)][:, 1] for at in x[1:-1]]
-        assert np.mean([low.min() <= value <= low.max() for low, value in zip(inside, y[1:-1], strict=True)]) > 0.9
-        assert np.median([np.ptp(one) for one in inside]) > 0.005
 
 
 def test_structures_stand_in_the_page(wells_audit, drawn):
@@ -148,9 +114,3 @@ def test_of_many_features_the_first_are_shown_and_the_page_says_so(coarse):
     page = render(result, drawn=[one for one in pictures(result) if one.name == "profiles"])
     assert "The first 6 of 12 features are shown." in page
     assert re.search(r"<summary>\d+ more, nearer to MD</summary>", page)
-
-
-def test_overview_shows_a_pair_and_a_stretch(wells_audit):
-    figure = overview(wells_audit)
-    figure.draw_without_rendering()
-    assert [axes.get_title() for axes in figure.axes[:2]] == ["held-out MD", "generated"]

@@ -114,8 +114,11 @@ def test_lengths_whose_intervals_overlap_decide_nothing(wells_audit):
 
 
 def test_the_bootstrap_is_caught_copying_and_the_generated_data_are_not(wells_audit):
-    kinetics, novelty = Words(wells_audit).against()
+    kinetics, nearness = Words(wells_audit).against()
     assert kinetics.startswith("Kinetics: the generated data")
-    assert novelty == "Novelty: the generated data beat the bootstrap: they show no sign of copying, it repeats training data."
+    assert nearness == (
+        "Nearness to the training data: the generated data beat the bootstrap: they show no sign of copying, it repeats training "
+        "data."
+    )
     bootstrap = replace(wells_audit, figures=wells_audit.baselines["bootstrap"])
     assert "both repeat training data" in Words(bootstrap).against()[1]

@@ -147,13 +147,13 @@ def test_copying_is_told_from_being_off_the_manifold(index, value, nearer):
     assert (found.standing, found.md_equivalent) == ("fails", None)
     name = NOVELTY[index].name
     why = "windows are nearer to the training data than those of MD" if nearer else "no sign of copying, but windows unlike MD"
-    assert found.sentence == f"Novelty: fails, {why}; {name} is {value:.3g}."
+    assert found.sentence == f"Nearness to the training data: fails, {why}; {name} is {value:.3g}."
 
 
 def test_no_copying():
     found = group_verdict("copying", [novelty(1, 0.01, "like MD"), novelty(2, 1.1, "like MD")], EQUAL, None)
     assert (found.standing, found.md_equivalent) == ("indistinguishable from MD", None)
-    assert found.sentence == "Novelty: indistinguishable from MD."
+    assert found.sentence == "Nearness to the training data: indistinguishable from MD."
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The command line as checks outside this repository call it, and its answers to bad input."""
 
+import json
 import signal
 import subprocess
 from pathlib import Path
@@ -80,7 +81,12 @@ def test_audit_takes_what_train_and_generate_made(trajgan, model, folder_of_npy,
     status, out, err = trajgan("audit", held_out, generated, *options)
     assert status == 0, err
     assert "generated" in out
-    assert {path.name for path in report.iterdir()} == {"audit.html", "audit.json", "config.yaml"}
+    assert {path.name for path in report.iterdir()} == {"audit.html", "audit.json", "config.yaml", "figures", "tables"}
+    assert {path.suffix for path in (report / "figures").iterdir()} == {".png", ".svg"}
+    assert "figures.csv" in {path.name for path in (report / "tables").iterdir()}
+    content = json.loads((report / "audit.json").read_text())
+    assert content["command"].startswith(f"trajgan audit {held_out} {generated} --frame-interval 1.0 --out {report} --train ")
+    assert set(content["baselines"]) == set()
 
 
 def test_print_config_shows_yaml_and_does_nothing(trajgan, folder_of_npy, untouched):

@@ -1,0 +1,48 @@
+"""The report from the command line: threshold and structures."""
+
+import MDAnalysis
+import numpy as np
+from openmm import app
+
+from openmm_trajgan.systems import alanine_dipeptide
+
+
+def test_an_audit_that_falls_below_the_threshold_ends_with_status_3_after_the_report(trajgan, tmp_path):
+    rng = np.random.default_rng(1)
+    flips = (rng.random((2, 6000)) < 0.05).cumsum(axis=1) % 2
+    runs = (flips + rng.normal(0, 0.1, flips.shape)).astype(np.float32)
+    for name, run in {"held_out": runs[0], "other": runs[1], "shuffled": rng.permutation(runs[1])}.items():
+        np.save(tmp_path / f"{name}.npy", run[:, None])
+    options = ("--frame-interval", 1.0, "--fail-below", 0.02)
+    held_out, report = tmp_path / "held_out.npy", tmp_path / "report"
+    assert trajgan("audit", held_out, tmp_path / "other.npy", *options, "--out", tmp_path / "good")[0] == 0
+    status, out, err = trajgan("audit", held_out, tmp_path / "shuffled.npy", *options, "--out", report)
+    assert (status, out) == (3, "")
+    assert "worth of at least 0.02 of the generated length expected, found" in err
+    assert (report / "audit.html").exists()
+
+
+def test_an_audit_compares_structures_given_a_topology(trajgan, tmp_path):
+    topology, positions = alanine_dipeptide.topology_and_positions()
+    rng = np.random.default_rng(1)
+    with (tmp_path / "top.pdb").open("w") as file:
+        app.PDBFile.writeFile(topology, positions * 10, file)
+    features = alanine_dipeptide.features()
+    for name in ("md", "generated"):
+        frames = (positions + rng.normal(0, 0.005, (200, *positions.shape))).astype(np.float32)
+        np.save(tmp_path / f"{name}.npy", np.stack([features(frame) for frame in frames]))
+        with MDAnalysis.Writer(str(tmp_path / f"{name}.xtc"), n_atoms=len(positions)) as writer:
+            universe = MDAnalysis.Universe(str(tmp_path / "top.pdb"), dt=1.0)
+            for frame in frames:
+                universe.atoms.positions = 10 * frame
+                writer.write(universe.atoms)
+    files = [tmp_path / name for name in ("md.npy", "generated.npy")]
+    options = ("--frame-interval", 1.0, "--out", tmp_path / "report", "--topology", tmp_path / "top.pdb")
+    status, _, err = trajgan("audit", *files, *options)
+    assert status == 2
+    assert "give all three or none" in err
+    options += ("--reference-structures", tmp_path / "md.xtc", "--generated-structures", tmp_path / "generated.xtc")
+    status, out, err = trajgan("audit", *files, *options)
+    assert status == 0, err
+    assert "Structure: like MD" in out
+    assert (tmp_path / "report" / "figures" / "structure_1.png").exists()
