@@ -10,7 +10,7 @@ from scipy import optimize, special, stats
 from openmm_trajgan.analysis.metric import Figure, FloatArray
 
 CONFIDENCE = 0.9  # of every interval of the audit
-LARGE = 1e4  # of a noncentral χ²
+LARGE = 1e4  # beyond, the root of a noncentral χ² is as good as normal
 LEAST_SUPPORTED = 0.5  # share of resamples that must give a number for the interval to be one
 
 Evaluate = Callable[[FloatArray, FloatArray], FloatArray]

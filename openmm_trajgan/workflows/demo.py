@@ -128,7 +128,7 @@ def _five_lines(
         f"Simulated {title}: {simulated}, {n_held_out} of them never shown to the model ({out / 'md.windows'}).",
         f"Generated {made}, one frame every {1000 * interval:g} ps like the simulation ({out / 'generated.npz'}).",
         f"Structures of the first one: {out / 'generated.pdb'} with {out / 'generated.xtc'} ({size}), for MDAnalysis, mdtraj, VMD.",
-        " ".join([result.headline(), *result.findings()]),
-        f"Read {out / 'report.html'}: each figure of the generated trajectories stands beside the same figure for MD against MD.",
+        result.headline(),
+        f"Read {out / 'report.html'}: what each figure of the generated trajectories is worth in MD, beside the noise of MD itself.",
     )
     return "\n".join(lines)
