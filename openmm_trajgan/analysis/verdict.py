@@ -75,7 +75,8 @@ class GroupVerdict:
         training data (without them, of the reference) or of their own length, whichever is shorter.
     md_equivalent
         Length of independent MD whose figures are typically as far off, averaged over the group, frames; the average is that of
-        discrepancies in units of their floors, so that the worst figures weigh most. None for copying and where MD supports none.
+        discrepancies in units of their scatter in MD, so that the worst figures and the sharpest ones weigh most. None for copying
+        and where MD supports none.
     sentence
         In words.
     """
@@ -163,7 +164,7 @@ def length_in_words(n_frames: float, frame_interval: float | None) -> str:
 
 
 def _together(figures: Sequence[FigureOfMerit]) -> Estimate | None:
-    """Return the MD-equivalent length of several figures, each in units of its floor; the least of those that share a reference."""
+    """Return the MD-equivalent length of several figures together; the least of those that share a part of the reference."""
     shared: dict[tuple[int, ...], list[FigureOfMerit]] = {}
     for one in figures:
         assert one.curve is not None
@@ -173,12 +174,12 @@ def _together(figures: Sequence[FigureOfMerit]) -> Estimate | None:
 
 
 def _mean_worth(figures: Sequence[FigureOfMerit]) -> Estimate | None:
-    """Return the length of MD whose mean discrepancy, each in units of its floor, is typically as large."""
+    """Return the length of MD whose mean discrepancy, each in units of its scatter in MD, is typically as large."""
     parts, observed = [], []
     for one in figures:
         assert one.curve is not None
         discrepancies = one.figure.discrepancy(one.curve.values)
-        unit = np.nanmedian(discrepancies[-1]) if np.isfinite(discrepancies[-1]).any() else np.nan
+        unit = np.nanstd(discrepancies[-1]) if np.isfinite(discrepancies[-1]).any() else np.nan
         if unit > 0:
             parts.append(discrepancies / unit)
             observed.append(float(one.figure.discrepancy(np.array([one.value]))[0]) / unit)

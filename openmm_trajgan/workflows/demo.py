@@ -129,6 +129,6 @@ def _five_lines(
         f"Generated {made}, one frame every {1000 * interval:g} ps like the simulation ({out / 'generated.npz'}).",
         f"Structures of the first one: {out / 'generated.pdb'} with {out / 'generated.xtc'} ({size}), for MDAnalysis, mdtraj, VMD.",
         result.headline(),
-        f"Read {out / 'report.html'}: what each figure of the generated trajectories is worth in MD, beside the noise of MD itself.",
+        f"Read {out / 'report.html'}: what each figure of the generated trajectories is worth in MD, beside the noise of MD.",
     )
     return "\n".join(lines)

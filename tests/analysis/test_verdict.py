@@ -11,6 +11,7 @@ from openmm_trajgan.analysis.verdict import FAILING, SIGNIFICANCE, FigureOfMerit
 
 N = 10_000
 LENGTHS = np.geomspace(100, 10_000, 21)
+SCATTER = np.linspace(0.9, 1.1, 21)  # of draws about their median
 EQUAL = {"generated": N, "given": N}
 
 
@@ -22,7 +23,7 @@ def off(length):
 def figure(name="JSD x", length=None, verdict="like MD", group="distribution", scale=1.0, **arguments):
     """A divergence worth a length of MD."""
     what = Figure(name, group, "divergence", "Meaning.", "nat")
-    curve = FloorCurve(what, LENGTHS, np.repeat(scale * off(LENGTHS)[:, None], 20, axis=1), N)
+    curve = FloorCurve(what, LENGTHS, scale * off(LENGTHS)[:, None] * SCATTER, N)
     one = FigureOfMerit(what, verdict=verdict, curve=curve, floor=curve.at(N), **arguments)
     if length is None:
         return one
@@ -81,7 +82,7 @@ def test_a_group_is_worth_a_length_or_fails_below_a_tenth(length, standing):
     assert found.standing == standing
     assert found.md_equivalent.value == pytest.approx(length, rel=0.1)
     if standing == "fails":
-        assert found.sentence == "Dynamics: fails because JSD x is 0.0021 (MD of that length 0.0002 to 0.0002)."
+        assert found.sentence == "Dynamics: fails because JSD x is 0.0021 (MD of that length 0.00018 to 0.00022)."
     else:
         assert found.sentence.startswith("Dynamics: worth 300 ps of MD of 2 ns; JSD x is 0.000767 (MD of that length")
 
@@ -104,7 +105,7 @@ def test_the_worst_figure_is_named_first_and_no_more_than_two():
 
 
 def test_the_worst_figures_weigh_most_and_units_do_not_matter():
-    """Mean discrepancy of 100 and 10 000 frames, each in units of its floor: ((1/100 + 1/N) + 2/N)/2 = 1/n + 1/N."""
+    """Mean discrepancy of 100 and 10 000 frames, each in units of its scatter: ((1/100 + 1/N) + 2/N)/2 = 1/n + 1/N."""
     for scale in (1.0, 1000.0):
         figures = [figure("a", 100, "unlike MD"), figure("b", 10_000, scale=scale)]
         expected = 1 / ((off(100) + off(10_000)) / 2 - 1 / N)
