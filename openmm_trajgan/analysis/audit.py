@@ -271,7 +271,7 @@ def audit(
 
     Every figure comes with a 90 % interval (bootstrap over blocks of consecutive frames), the same figure of MD of the generated
     length (sampling floor) and of the training data (information floor), the length of MD that it is worth, and the probability
-    that data of the same law are as far off (permutation of blocks). Definitions: `openmm_trajgan.analysis`.
+    that data of the same law are as far off (permutation of blocks, and scatter of MD). Definitions: `openmm_trajgan.analysis`.
 
     Parameters
     ----------

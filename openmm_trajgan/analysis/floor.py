@@ -7,7 +7,7 @@ import numpy as np
 from openmm_trajgan.analysis.metric import Figure, FloatArray
 from openmm_trajgan.analysis.uncertainty import CONFIDENCE, LEAST_SUPPORTED, Estimate, Evaluate
 
-N_LENGTHS = 7
+N_LENGTHS = 5
 LONGEST = 10.0  # times the reference: its own noise hides what longer data would add
 
 QUANTILES = ((1 - CONFIDENCE) / 2, 0.5, (1 + CONFIDENCE) / 2)
@@ -37,17 +37,18 @@ class FloorCurve:
     values: FloatArray
     n_reference: int
 
-    def at(self, n_frames: int) -> Estimate | None:
-        """Return what MD of a length gives, median and range of 90 %; None where MD supports no number.
-
-        From the nearest length of the curve, rescaled by 1/n + 1/N.
-        """
+    def scatter(self, n_frames: int) -> FloatArray:
+        """Return what parts of MD of a length give, ``(n_draws,)``: the nearest length of the curve, rescaled by 1/n + 1/N."""
         nearest = int(np.abs(np.log(self.lengths / n_frames)).argmin())
-        found = self.values[nearest][np.isfinite(self.values[nearest])]
-        if len(found) < LEAST_SUPPORTED * self.values.shape[1]:
+        return _rescaled(self.figure, self.values[nearest], self._noise(n_frames) / self._noise(self.lengths[nearest]))
+
+    def at(self, n_frames: int) -> Estimate | None:
+        """Return what MD of a length gives, median and range of 90 %; None where MD supports no number."""
+        scatter = self.scatter(n_frames)
+        found = scatter[np.isfinite(scatter)]
+        if len(found) < LEAST_SUPPORTED * len(scatter):
             return None
-        factor = self._noise(n_frames) / self._noise(self.lengths[nearest])
-        low, middle, high = np.quantile(_rescaled(self.figure, found, factor), QUANTILES)
+        low, middle, high = np.quantile(found, QUANTILES)
         return Estimate(float(middle), float(low), float(high))
 
     def md_equivalent(self, value: float) -> Estimate | None:

@@ -36,7 +36,8 @@ class FigureOfMerit:
     md_equivalent
         Length of independent MD that is typically as far off, frames.
     p_value
-        Probability that data of the same law are at least as far off.
+        Probability that data of the same law are at least as far off: the larger of that by permutations of blocks between data and
+        reference and that by the scatter of MD of the generated length.
     verdict
         Whether `p_value` is significant after Bonferroni's correction for all figures of the report.
     missing

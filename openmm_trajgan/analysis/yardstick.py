@@ -27,7 +27,7 @@ from openmm_trajgan.schema import FeatureTrajectories
 N_PAIRS = 3
 MOST_TOGETHER = 4  # coordinates up to which states are fitted and compared on the same frames
 N_RESAMPLES = 200  # of the bootstrap, and permutations
-N_DRAWS = 40  # divisions of MD for each length of the floor curve
+N_DRAWS = 80  # divisions of MD for each length of the floor curve
 FEWEST_BLOCKS, MOST_BLOCKS, MOST_OTHER_BLOCKS = 20, 200, 2000
 BLOCK_RELAXATIONS = 10  # a block should be so many times longer than the slowest process
 N_QUERIES = 5000  # windows of the reference whose nearest training window is looked for
@@ -224,7 +224,11 @@ class Yardstick:
                 missing = metric.missing(index, whole[0], other[0])
                 yield replace(one, missing=missing, p_value=0.0 if missing.conclusive else None)
                 continue
-            p_value = significance(figure, value, null[:, index])
+            noise = [null[:, index]]
+            if not copying:  # data may hide their own scatter from the permutations, as shuffled frames do
+                noise.append(curve.scatter(blocks.n_frames))
+            p_values = [significance(figure, value, one) for one in noise]
+            p_value = max((one for one in p_values if np.isfinite(one)), default=float("nan"))
             yield replace(
                 one,
                 estimate=interval(figure, value, resampled[:, index], null[:, index], min(sizes)),

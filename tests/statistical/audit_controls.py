@@ -35,7 +35,7 @@ def standings(reference: FeatureTrajectories, generated: FeatureTrajectories, tr
     }
 
 
-def repetition(system: str, number: int, n_frames: int) -> dict[str, dict[str, str]]:
+def repetition(system: str, number: int, n_frames: int, names: list[str]) -> dict[str, dict[str, str]]:
     """Simulate reference, training data and independent MD anew and judge every control made of them."""
     rng = np.random.default_rng([number, list(PROCESSES).index(system)])
     process = PROCESSES[system]
@@ -44,10 +44,11 @@ def repetition(system: str, number: int, n_frames: int) -> dict[str, dict[str, s
         return process(N_REPLICAS, n_frames // N_REPLICAS, rng=rng, **arguments)
 
     reference, train, md = simulate(), simulate(), simulate()
-    judged = {name: standings(reference, control.make(md, train, rng), train) for name, control in CONTROLS.items()}
-    for name, arguments in defects(process).items():
-        judged[name] = standings(reference, simulate(**arguments), train)
-    return judged
+    made = {
+        name: simulate(**defects(process)[name]) if name in PROCESS_CONTROLS else CONTROLS[name].make(md, train, rng)
+        for name in names
+    }
+    return {name: standings(reference, data, train) for name, data in made.items()}
 
 
 def confusion(repetitions: list[dict[str, dict[str, str]]]) -> dict[str, dict[str, int]]:
@@ -64,8 +65,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repetitions", type=int, default=20)
     parser.add_argument("--first", type=int, default=0, help="number of the first repetition, which is its seed")
-    parser.add_argument("--frames", type=int, default=240_000)
+    parser.add_argument("--frames", type=int, default=400_000)
     parser.add_argument("--systems", nargs="+", default=list(PROCESSES), choices=list(PROCESSES))
+    parser.add_argument("--controls", nargs="+", default=list(EXPECTED), choices=list(EXPECTED))
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
@@ -73,7 +75,9 @@ def main() -> None:
     numbers = range(arguments.first, arguments.first + arguments.repetitions)
     with ProcessPoolExecutor(arguments.processes, mp_context=get_context("spawn")) as pool:
         jobs = {
-            pool.submit(repetition, system, number, arguments.frames): system for number in numbers for system in arguments.systems
+            pool.submit(repetition, system, number, arguments.frames, arguments.controls): system
+            for number in numbers
+            for system in arguments.systems
         }
         for job in tqdm(as_completed(jobs), total=len(jobs), unit="repetition"):
             results[jobs[job]].append(job.result())
