@@ -62,7 +62,7 @@ def test_a_figure_stands_beside_its_error_and_floors(measured):
 
 @pytest.mark.statistical
 def test_md_lies_in_the_range_of_md_of_its_length(yardstick, monkeypatch):
-    """90 % of the figures of other MD of 1500 frames should; those of one set go together, so that the error comes from ten sets."""
+    """90 % of the figures of other MD of 1500 frames should; those of one set go together, so the error is that of ten sets."""
     monkeypatch.setattr(module, "N_RESAMPLES", 4)
     shares = []
     for seed in range(100, 110):
