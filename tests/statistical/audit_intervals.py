@@ -29,8 +29,6 @@ N_FRAMES = {"ornstein_uhlenbeck": 20_000, "triple_well": 100_000}
 RELAXATION, OTHER_RELAXATION, OTHER_MEAN = 20.0, 26.0, 0.2  # frames, and standard deviations
 OTHER_TILT = 0.3  # kT
 
-settings.N_DRAWS = 2  # of floors, which are not looked at here
-
 Result = dict[str, tuple[float, float, float, float | None]]  # value, low, high, truth
 
 
@@ -45,6 +43,7 @@ def simulate(system: str, same: bool, rng: np.random.Generator) -> FeatureTrajec
 
 def repetition(system: str, number: int) -> dict[str, Result]:
     """Measure data of the same law and of another one."""
+    settings.N_DRAWS = 2  # of floors, which are not looked at here; this process does nothing else
     rng = np.random.default_rng([number, list(N_FRAMES).index(system)])
     reference, *sets = (simulate(system, same, rng) for same in (True, True, False))
     yardstick = Yardstick.fit(reference, sets)
