@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from importlib.metadata import version
@@ -15,6 +15,7 @@ from openmm_trajgan.analysis.baselines import BASELINES
 from openmm_trajgan.analysis.inputs import Source, as_trajectories, is_universe
 from openmm_trajgan.analysis.literature import LiteratureFigure, mdgen_figures
 from openmm_trajgan.analysis.metric import NOUNS, Group
+from openmm_trajgan.analysis.support import data_warnings, listed, missing_numbers
 from openmm_trajgan.analysis.uncertainty import Estimate
 from openmm_trajgan.analysis.verdict import FAILING, SIGNIFICANCE, FigureOfMerit, GroupVerdict, group_verdict, length_in_words
 from openmm_trajgan.analysis.yardstick import BLOCK_RELAXATIONS, Yardstick
@@ -27,9 +28,7 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION = 2
 JUDGED_BY_LENGTH: tuple[Group, ...] = ("distribution", "dynamics", "kinetics")
-STRETCHED = 1.5  # a union range so many times wider than the reference makes its bins coarse
 N_SKETCHES = 3
-SHORTEST_BLOCK = 3.0  # times the slowest process; shorter blocks make errors too small
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,12 +117,12 @@ class Audit:
         unknown = [NOUNS[one.group] for one in self.groups if one.standing == "not judged"]
         sentences = []
         if unlike:
-            sentences.append(f"The generated data differ from MD in their {_listed(unlike)}.")
+            sentences.append(f"The generated data differ from MD in their {listed(unlike)}.")
         if alike:
             subject = "they" if unlike else "the generated data"
-            sentences.append(f"In their {_listed(alike)} {subject} cannot be told from MD.")
+            sentences.append(f"In their {listed(alike)} {subject} cannot be told from MD.")
         if unknown:
-            sentences.append(f"Their {_listed(unknown)} could not be judged.")
+            sentences.append(f"Their {listed(unknown)} could not be judged.")
         return " ".join(sentences)
 
     def findings(self) -> list[str]:
@@ -356,7 +355,7 @@ def audit(
     groups = tuple(
         group_verdict(group, [one for one in figures if one.figure.group == group], lengths, interval) for group in NOUNS
     )
-    warnings = (*_data_warnings(yardstick, sets), *_missing_numbers(figures), *without)
+    warnings = (*data_warnings(yardstick, sets), *missing_numbers(figures), *without)
     measured = {name: yardstick.measure(data, lambda: progress(1 / steps)) for name, data in rivals.items()}
     if structures is None and is_universe(reference) and is_universe(generated):
         structures = (reference, generated)
@@ -381,65 +380,6 @@ def _require_held_out(reference: FeatureTrajectories, train: FeatureTrajectories
     for name, series in zip(reference.replicas, reference, strict=True):
         if hashlib.sha256(series.tobytes()).digest() in digests:
             raise InputError(f"reference: series {name!r} is in the training data too; judge by trajectories the model never saw")
-
-
-def _data_warnings(yardstick: Yardstick, sets: Mapping[str, FeatureTrajectories]) -> Iterator[str]:
-    reference, timescales = sets["reference"], yardstick.timescales
-    if "train" not in sets:
-        yield "No training MD was given, so nothing says whether it was copied or what the model could know; pass train=."
-    length = yardstick.reference.n_frames / yardstick.slowest
-    if yardstick.block_length < SHORTEST_BLOCK * yardstick.slowest:
-        yield (
-            f"The reference is only {length:.3g} times longer than its slowest process: errors are too small, "
-            "and verdicts are rash; give longer MD."
-        )
-    row = timescales.plateau()
-    if row is None:
-        yield f"The reference supports no implied timescale: {EXPLAINED[str(timescales.reasons[0, 0])]}."
-    elif row == len(timescales.lags) - 1 or not np.isfinite(timescales.values[row + 1, 0]):
-        yield "The implied timescales of the reference do not level off: kinetics are read at the largest lag that it supports."
-    markov = yardstick.markov
-    if markov is not None:
-        rare = [name for name, enough in zip(markov.names, markov.enough_events, strict=True) if not enough]
-        if rare:
-            yield f"The reference enters or leaves state {_listed(rare)} fewer than ten times: its passage times are left out."
-    relaxing = {name for metric in yardstick.metrics for name in getattr(metric, "names", ())}
-    still = [name for name in reference.schema.names if name not in relaxing]
-    if still:
-        yield (
-            f"No relaxation time of {_listed(still[:5])}: constant in the reference, or not relaxed within half of its longest "
-            "series."
-        )
-    for index, name in enumerate(reference.schema.names):
-        if reference.schema.periods[index] is None:
-            spans = {label: _span(data, index) for label, data in sets.items()}
-            if max(spans.values()) > STRETCHED * spans["reference"] > 0:
-                yield (
-                    f"{name} spans {spans['reference']:.3g} in the reference and {spans['generated']:.3g} in the generated data; "
-                    "bins over the whole range are coarse and its divergences read too small."
-                )
-
-
-EXPLAINED = {
-    "short": "its series are shorter than the lag",
-    "disconnected": "it enters or leaves states that it never does again",
-    "fast": "no process outlives the lag",
-    "few": "it is less than ten times longer than the process",
-}
-
-
-def _span(data: FeatureTrajectories, index: int) -> float:
-    return float(max(series[:, index].max() for series in data) - min(series[:, index].min() for series in data))
-
-
-def _missing_numbers(figures: Sequence[FigureOfMerit]) -> Iterator[str]:
-    names: dict[str, list[str]] = {}
-    for one in figures:
-        if one.missing is not None:
-            names.setdefault(one.missing.reason, []).append(f"“{one.figure.name}”")
-    for reason, which in names.items():
-        more = f" and {len(which) - 3} more" * (len(which) > 3)
-        yield f"No verdict on {', '.join(which[:3])}{more}: {reason}."
 
 
 def _figure(one: FigureOfMerit) -> dict[str, Any]:
@@ -473,10 +413,6 @@ def _length(data: FeatureTrajectories, frame_interval: float | None) -> str:
     if frame_interval is not None:
         text += f" ({data.n_frames * frame_interval / 1000:.4g} ns)"
     return f"{text} in {len(data)} series" if len(data) > 1 else f"{text} in one series"
-
-
-def _listed(words: Sequence[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
 def _rounded(content: Any) -> Any:
