@@ -28,10 +28,17 @@ class Windows:
         Frames per window.
     n_features
         Features per frame.
+
+    Attributes
+    ----------
+    streams : tuple of str
+        Stream of every segment that windows are cut from.
     """
 
-    def __init__(self, segments: Iterable[Segment], length: int, n_features: int) -> None:
-        kept = [segment for segment in segments if segment.n_frames >= length]
+    def __init__(self, segments: Iterable[tuple[str, Segment]], length: int, n_features: int) -> None:
+        pairs = [(stream, segment) for stream, segment in segments if segment.n_frames >= length]
+        self.streams = tuple(stream for stream, _ in pairs)
+        kept = [segment for _, segment in pairs]
         self.length = length
         self.n_features = n_features
         self._segments = kept
@@ -48,6 +55,10 @@ class Windows:
         numpy.ndarray
             ``(n, length, n_features)``, units of the schema.
         """
+        return self.draw(n, rng)[0]
+
+    def draw(self, n: int, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Draw windows as `sample` does, and return with them the numbers of the segments they come from, ``(n,)``."""
         chosen = rng.integers(len(self), size=n)
         indices = np.searchsorted(self._ends, chosen, side="right")
         windows = np.empty((n, self.length, self.n_features), np.float32)
@@ -55,7 +66,7 @@ class Windows:
             segment = self._segments[index]
             start = window - (int(self._ends[index - 1]) if index else 0)
             windows[row] = segment.read(start, start + self.length)["features"]
-        return windows
+        return windows, indices
 
 
 class WindowBuffer:
@@ -205,10 +216,10 @@ class WindowBuffer:
         """
         if length < 1:
             raise InputError(f"expected a window of at least 1 frame, found {length}")
-        segments = [segment for stream in self._known(streams) for segment in self._store.segments(stream)]
+        segments = [(stream, segment) for stream in self._known(streams) for segment in self._store.segments(stream)]
         windows = Windows(segments, length, self.schema.n_features)
         if not len(windows):
-            longest = max((segment.n_frames for segment in segments), default=0)
+            longest = max((segment.n_frames for _, segment in segments), default=0)
             raise InputError(
                 f"windows of {length} frames do not fit: the longest trajectory has {longest} frames; "
                 "use a shorter window or longer trajectories"

@@ -1,9 +1,10 @@
-"""Trajectories of any length from a window generator."""
+"""Trajectories of any length from a window generator, from nothing or with frames and features given."""
 
 from collections.abc import Callable
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from openmm_trajgan.errors import InputError, NonFiniteError
 from openmm_trajgan.models.generator import WindowGenerator
@@ -18,6 +19,8 @@ def generate_trajectories(
     *,
     n_frames: int,
     n_trajectories: int,
+    given: NDArray[np.floating] | None = None,
+    labels: NDArray[np.floating] | None = None,
     seed: int | None = None,
     progress: Callable[[int], object] | None = None,
 ) -> FeatureTrajectories:
@@ -31,6 +34,11 @@ def generate_trajectories(
         What its features are.
     n_frames, n_trajectories
         Frames per trajectory, and how many trajectories; all of them advance together.
+    given
+        What must come out as it is, physical units, NaN where it is to be drawn; ``(n_trajectories, n_frames, n_features)``, or
+        with length 1 along the first axis. Everything else is drawn in view of the nearest given frames of the same window.
+    labels
+        Encoded label of every trajectory, ``(n_trajectories, n_labels)``, for a generator that was trained with some.
     seed
         Root seed; None draws one and records it in the provenance.
     progress
@@ -44,7 +52,7 @@ def generate_trajectories(
     Raises
     ------
     InputError
-        If a number is not positive.
+        If a number is not positive, or `given` has another shape.
     NonFiniteError
         If a generated value is NaN or infinite.
     """
@@ -52,27 +60,94 @@ def generate_trajectories(
         raise InputError(f"expected at least 1 frame and 1 trajectory, found {n_frames} and {n_trajectories}")
     seeds = Seeds(seed)
     config, encoding = generator.config, generator.encoding
-    noise = seeds.torch("generation noise", str(encoding.mean.device))
-    frames = np.empty((n_trajectories, n_frames, schema.n_features), np.float32)
-    start = generator.sample_start(n_trajectories, noise)
-    context = start[:, None].expand(-1, config.context_length + 1, -1)
-    frames[:, 0] = encoding.restore(start).cpu().numpy()
-    done = 1
-    while done < n_frames:
-        window = generator.sample(context, min(done - 1, config.context_length), noise)
-        kept = min(config.window_length, n_frames - done)
-        new = window[:, config.context_length + 1 : config.context_length + 1 + kept]
-        frames[:, done : done + kept] = encoding.restore(new).cpu().numpy()
-        done += kept
-        context = window[:, -(config.context_length + 1) :]
+    device = encoding.mean.device
+    noise = seeds.torch("generation noise", str(device))
+    chain = _Chain(n_frames, n_trajectories, schema, given)
+    label = None if labels is None else torch.as_tensor(labels, dtype=torch.float32, device=device)
+    now = config.context_length
+    while chain.done < n_frames:
+        values, mask, known = chain.window(now, config.window_length)
+        window = encoding.reduce(torch.from_numpy(values).to(device))
+        marks = None if mask is None else torch.from_numpy(mask).to(device)
+        if not chain.done:
+            window[:, now] = generator.sample_start(window, noise, labels=label, given=marks)
+            chain.begin(encoding.restore(window[:, now]).cpu().numpy())
+            continue
+        window = generator.sample(window, known, noise, labels=label, given=marks)
+        chain.append(encoding.restore(window[:, now + 1 :]).cpu().numpy())
         if progress is not None:
-            progress(done)
-    if not np.isfinite(frames).all():
-        trajectory, frame, column = np.argwhere(~np.isfinite(frames))[0]
-        value = frames[trajectory, frame, column]
+            progress(chain.done)
+    if not np.isfinite(chain.frames).all():
+        trajectory, frame, column = np.argwhere(~np.isfinite(chain.frames))[0]
+        value = chain.frames[trajectory, frame, column]
         raise NonFiniteError(
             f"trajectory {trajectory}, frame {frame}: generated feature {schema.names[column]!r} is {value}; "
             "the model is not trained well enough, train it longer"
         )
     provenance = {"seed": str(seeds.root), "window length": str(config.window_length)}
-    return FeatureTrajectories(frames, schema, provenance=provenance)
+    return FeatureTrajectories(chain.frames, schema, provenance=provenance)
+
+
+class _Chain:
+    """Trajectories that grow window by window.
+
+    Parameters
+    ----------
+    n_frames, n_trajectories, schema
+        What will be made.
+    given
+        As `generate_trajectories` takes it.
+
+    Attributes
+    ----------
+    frames : numpy.ndarray
+        ``(n_trajectories, n_frames, n_features)``, physical units.
+    done : int
+        How many frames at the beginning are final.
+    """
+
+    def __init__(self, n_frames: int, n_trajectories: int, schema: FeatureSchema, given: NDArray[np.floating] | None) -> None:
+        shape = (n_trajectories, n_frames, schema.n_features)
+        self.frames = np.zeros(shape, np.float32)
+        self.done = 0
+        self._mask: NDArray[np.bool_] | None = None
+        if given is not None:
+            if given.shape not in (shape, (1, *shape[1:])):
+                raise InputError(f"given: expected shape {shape} with NaN for what is to be drawn, found {given.shape}")
+            self._mask = np.broadcast_to(~np.isnan(given), shape)
+            np.copyto(self.frames, np.broadcast_to(given, shape), where=self._mask)
+            whole = self._mask.all(axis=(0, 2))
+            self.done = int(whole.argmin()) if not whole.all() else n_frames
+
+    def window(self, context_length: int, length: int) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None, int]:
+        """Return the next window, what of it is given, and how many frames of its context are known."""
+        first = max(self.done - 1, 0)
+        known = min(first, context_length)
+        new = slice(first, min(first + 1 + length, self.frames.shape[1]))
+        shape = (len(self.frames), context_length + 1 + length, self.frames.shape[2])
+        values = np.zeros(shape, np.float32)
+        values[:, context_length - known : context_length] = self.frames[:, first - known : first]
+        values[:, : context_length - known] = self.frames[:, first - known][:, None]
+        end = context_length + new.stop - new.start
+        values[:, context_length:end] = self.frames[:, new]
+        if self._mask is None or not self._mask[:, first + (self.done > 0) : new.stop].any():
+            return values, None, known
+        mask = np.zeros(shape, bool)
+        mask[:, context_length:end] = self._mask[:, new]
+        return values, mask, known
+
+    def begin(self, frames: NDArray[np.float32]) -> None:
+        """Take the first frame, ``(n_trajectories, n_features)``."""
+        self.append(frames[:, None])
+
+    def append(self, frames: NDArray[np.float32]) -> None:
+        """Take the new frames of a window; those after the last given one only if nothing is given later."""
+        stop = min(self.done + frames.shape[1], self.frames.shape[1])
+        if self._mask is not None and self._mask[:, stop:].any():
+            whole = np.flatnonzero(self._mask[:, self.done : stop].all(axis=(0, 2)))
+            stop = self.done + int(whole[-1]) + 1 if len(whole) else stop
+        new = frames[:, : stop - self.done]
+        target = self.frames[:, self.done : stop]
+        where = True if self._mask is None else ~self._mask[:, self.done : stop]
+        np.copyto(target, new, where=where)
+        self.done = stop

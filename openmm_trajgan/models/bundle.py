@@ -10,6 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from openmm_trajgan.errors import InputError
+from openmm_trajgan.models.conditioning import LabelEncoding
 from openmm_trajgan.models.encoding import FeatureEncoding
 from openmm_trajgan.models.generator import GeneratorConfig, WindowGenerator
 from openmm_trajgan.schema import FORMAT_VERSION, FeatureSchema
@@ -28,12 +29,15 @@ class ModelBundle:
         The trained networks.
     schema
         The features they speak of.
+    labels
+        Labels of the training trajectories; None if they had none.
     training
         How they were trained: plain values for people and reports.
     """
 
     generator: WindowGenerator
     schema: FeatureSchema
+    labels: LabelEncoding | None = None
     training: dict[str, Any] = field(default_factory=dict)
 
     def save(self, path: Path | str) -> None:
@@ -43,6 +47,7 @@ class ModelBundle:
             "version": str(FORMAT_VERSION),
             "schema": self.schema.model_dump_json(),
             "generator": json.dumps(self.generator.config.as_dict()),
+            "labels": json.dumps(None if self.labels is None else self.labels.values),
             "training": json.dumps(self.training),
         }
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.generator.state_dict().items()}
@@ -63,13 +68,15 @@ class ModelBundle:
             schema = FeatureSchema.model_validate_json(metadata["schema"])
             config = GeneratorConfig(**json.loads(metadata["generator"]))
             encoding = FeatureEncoding(schema, torch.zeros(1, schema.n_features))
-            spreads = torch.ones(2 + config.window_length.bit_length() - 1, schema.n_features)
+            spreads = torch.ones(2 + len(config.strides), schema.n_features)
             generator = WindowGenerator(encoding, config, spreads)
             generator.load_state_dict(tensors)
+            values = json.loads(metadata["labels"])
+            labels = None if values is None else LabelEncoding(tuple(values))
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             reason = str(error).splitlines()[0]
             raise InputError(f"{path}: the model file contradicts itself ({reason}); save the model again") from error
-        return cls(generator.to(device).eval(), schema, json.loads(metadata["training"]))
+        return cls(generator.to(device).eval(), schema, labels, json.loads(metadata["training"]))
 
 
 def read_safetensors(path: Path, kind: str) -> tuple[dict[str, str], dict[str, torch.Tensor]]:

@@ -23,6 +23,8 @@ class MultiScaleCritic(nn.Module):
         Coordinates.
     windows
         Real windows in reduced coordinates, for the typical increments, ``(n_windows, n_frames, n_features)``.
+    n_labels
+        Numbers that describe the label of a window; the networks read them with every patch.
     hidden
         Width of the networks.
     """
@@ -30,7 +32,9 @@ class MultiScaleCritic(nn.Module):
     periodic: Tensor
     increment_sizes: Tensor
 
-    def __init__(self, encoding: FeatureEncoding, windows: Float[Tensor, "batch frames features"], *, hidden: int = 128) -> None:
+    def __init__(
+        self, encoding: FeatureEncoding, windows: Float[Tensor, "batch frames features"], *, n_labels: int = 0, hidden: int = 128
+    ) -> None:
         super().__init__()
         self.register_buffer("periodic", encoding.periodic, persistent=False)
         self.n_frames = windows.shape[1]
@@ -43,7 +47,7 @@ class MultiScaleCritic(nn.Module):
         self.register_buffer("increment_sizes", torch.stack(sizes))
         self.networks = nn.ModuleList(
             nn.Sequential(
-                nn.Linear(length * encoding.n_embedded + (length - 1) * encoding.n_features, hidden),
+                nn.Linear(length * encoding.n_embedded + (length - 1) * encoding.n_features + n_labels, hidden),
                 nn.LeakyReLU(0.2),
                 nn.Linear(hidden, hidden),
                 nn.LeakyReLU(0.2),
@@ -62,7 +66,7 @@ class MultiScaleCritic(nn.Module):
         return positions
 
     def patches(
-        self, windows: Float[Tensor, "batch frames features"], positions: list[Tensor]
+        self, windows: Float[Tensor, "batch frames features"], positions: list[Tensor], labels: Float[Tensor, "batch labels"] | None = None
     ) -> list[Float[Tensor, "rows inputs"]]:
         """Cut the patches, one tensor per scale."""
         rows = torch.arange(len(windows), device=windows.device)[:, None, None]
@@ -71,7 +75,9 @@ class MultiScaleCritic(nn.Module):
             steps = stride * torch.arange(length, device=windows.device)
             frames = windows[rows, positions[scale][:, :, None] + steps]
             increments = wrap_angles(frames[:, :, 1:] - frames[:, :, :-1], self.periodic) / self.increment_sizes[scale]
-            cut.append(torch.cat([embed_angles(frames, self.periodic).flatten(2), increments.flatten(2)], dim=-1).flatten(0, 1))
+            parts = [embed_angles(frames, self.periodic).flatten(2), increments.flatten(2)]
+            parts += [] if labels is None else [labels[:, None].expand(-1, frames.shape[1], -1)]
+            cut.append(torch.cat(parts, dim=-1).flatten(0, 1))
         return cut
 
     def score(self, scale: int, patches: Float[Tensor, "rows inputs"]) -> Float[Tensor, " rows"]:

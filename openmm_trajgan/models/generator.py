@@ -1,22 +1,28 @@
 """Whole windows from noise, coarse to fine.
 
-A window is drawn in 1 + log₂ T steps, each of which fills in all of its frames at once: first the last frame given the frames
-before the window, then the frame half-way, then the quarters, down to every frame, each given its nearest known neighbours on both
-sides. Every step is a mixture of Gaussians with a tractable density, so the law of the whole window has an exact likelihood, and
+A window of T frames is drawn in about 2 log₂ T steps, each of which fills in many of its frames at once: first the last frame given
+the frames before the window, then the frame half-way, then the quarters, down to every frame. The frames of one stride are filled
+in two passes, so that neighbouring ones depend on each other even where the features have a memory that the frames known before do
+not hold. Every step is a mixture of Gaussians with a tractable density, so the law of the whole window has an exact likelihood, and
 its samples pass gradients, so a critic can refine it.
+
+Frames, or single features of frames, may be given: they are not drawn, and everything else is drawn in view of the nearest of them.
 """
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from openmm_trajgan.models.conditioning import Given
 from openmm_trajgan.models.encoding import FeatureEncoding, wrap_angles
 from openmm_trajgan.models.mixture import ConditionalMixture
 
 _START_COMPONENTS = 24
 _FARTHEST = 50.0  # spreads; a network must not be asked about more distant neighbours than it was shown
+_REACHES = (1, 2, 3, 5)  # strides from a midpoint to the neighbours it sees on either side
 
 
 @dataclass(frozen=True)
@@ -26,11 +32,11 @@ class GeneratorConfig:
     Parameters
     ----------
     window_length
-        T, frames drawn in one shot; a power of two.
+        T, frames drawn in one shot.
     context_length
         C, how many frames before the newest known one the generator may look at.
-    neighbours
-        Known frames on either side that each midpoint looks at.
+    n_labels
+        Numbers that describe the label of a trajectory.
     n_components
         Gaussians per mixture.
     hidden
@@ -39,7 +45,7 @@ class GeneratorConfig:
 
     window_length: int
     context_length: int
-    neighbours: int = 3
+    n_labels: int = 0
     n_components: int = 6
     hidden: int = 96
 
@@ -48,16 +54,37 @@ class GeneratorConfig:
         """Frames of a training window: context, newest known frame, T new ones."""
         return self.context_length + 1 + self.window_length
 
+    @property
+    def strides(self) -> list[int]:
+        """Distances of the midpoints of each level from their neighbours: the largest power of two below T, … 2, 1."""
+        return [2**power for power in reversed(range((self.window_length - 1).bit_length()))]
+
     def as_dict(self) -> dict[str, int]:
         """Plain numbers for a file."""
         return asdict(self)
 
 
+@dataclass(frozen=True, eq=False)
+class _Pass:
+    """Midpoints that are drawn at once: their times in the window ``(n,)``, and whether those two strides away are known."""
+
+    times: Tensor
+    second: Tensor
+
+    @classmethod
+    def both(cls, config: GeneratorConfig, stride: int) -> Iterator["_Pass"]:
+        """Odd multiples of the stride: first 1, 5, 9 …, then 3, 7, 11 …"""
+        for first in (1, 3):
+            if first * stride < config.window_length:
+                offsets = torch.arange(first * stride, config.window_length, 4 * stride)
+                yield cls(config.context_length + offsets, torch.full((len(offsets),), first == 3))
+
+
 class WindowGenerator(nn.Module):
-    """Draws windows of a time series, from nothing or as the continuation of given frames.
+    """Draws windows of a time series: from nothing, as the continuation of given frames, or between them.
 
     All tensors are in reduced coordinates (`FeatureEncoding`) and have ``C + 1 + T`` frames: context, newest known frame, new
-    frames. Where fewer frames are known, the first ones are ignored.
+    frames. Where fewer frames of the context are known, the first ones are ignored.
 
     Parameters
     ----------
@@ -66,8 +93,8 @@ class WindowGenerator(nn.Module):
     config
         Sizes.
     spreads
-        Typical deviation at each step, ``(2 + log₂ T, n_features)``: of a frame from the centre, of the last frame from the first,
-        of a midpoint from the middle of its neighbours, coarse to fine; see `typical_spreads`.
+        Typical deviation at each step, ``(2 + n_strides, n_features)``: of a frame from the centre, of the last frame from the
+        first, of a midpoint from the middle of its neighbours, coarse to fine; see `typical_spreads`.
     """
 
     lags: Tensor
@@ -76,24 +103,31 @@ class WindowGenerator(nn.Module):
         super().__init__()
         self.encoding = encoding
         self.config = config
-        self.strides = midpoint_strides(config.window_length)
         lags = [2**power for power in range(config.window_length.bit_length()) if 2**power <= config.context_length]
         self.register_buffer("lags", torch.tensor(lags, dtype=torch.long), persistent=False)
         n_features, n_embedded, periodic = encoding.n_features, encoding.n_embedded, encoding.periodic
+        n_given = 6 * n_features + 2
         sizes = {"n_components": config.n_components, "hidden": config.hidden}
-        self.start = ConditionalMixture(periodic, 1, spreads[0], n_components=_START_COMPONENTS, hidden=config.hidden)
-        self.end = ConditionalMixture(periodic, n_embedded + len(lags) * (n_features + 1), spreads[1], **sizes)
-        n_inputs = n_embedded + 2 * config.neighbours * (n_features + 1)
+        self.start = ConditionalMixture(
+            periodic, 1 + config.n_labels + n_given, spreads[0], n_components=_START_COMPONENTS, hidden=config.hidden
+        )
+        n_inputs = n_embedded + len(lags) * (n_features + 1) + config.n_labels + n_given
+        self.end = ConditionalMixture(periodic, n_inputs, spreads[1], **sizes)
+        n_inputs = n_embedded + 2 * len(_REACHES) * (n_features + 1) + 1 + config.n_labels + n_given
         self.midpoints = nn.ModuleList(ConditionalMixture(periodic, n_inputs, spread, **sizes) for spread in spreads[2:])
-        last = self.start.layers[-1]
-        assert isinstance(last, nn.Linear)
-        nn.init.normal_(last.bias, std=1.0)  # components must begin apart to share the work
+        nn.init.normal_(self.start.describe.bias, std=1.0)  # components must begin apart to share the work
 
-    def _start_inputs(self, n: int, like: Tensor) -> tuple[Tensor, Tensor]:
-        return like.new_ones(n, 1), like.new_zeros(n, self.encoding.n_features)
+    def _start_inputs(self, window: Tensor, labels: Tensor | None, given: Given | None) -> tuple[Tensor, Tensor]:
+        """Constant, label and given frames; the centre of the features."""
+        base = window.new_zeros(len(window), self.encoding.n_features)
+        parts = [window.new_ones(len(window), 1), *([] if labels is None else [labels])]
+        if given is not None:
+            time = torch.tensor([self.config.context_length], device=window.device)
+            parts.append(given.around(time, self.config.window_length + 1, base[:, None], self._differences, self.start.spread)[:, 0])
+        return torch.cat(parts, dim=-1), base
 
     def _end_inputs(
-        self, window: Float[Tensor, "batch frames features"], known: int
+        self, window: Float[Tensor, "batch frames features"], known: int, labels: Tensor | None, given: Given | None
     ) -> tuple[Float[Tensor, "batch inputs"], Float[Tensor, "batch features"]]:
         """Newest known frame, embedded, and its differences to earlier ones; `known` frames of the context are real."""
         newest = window[:, self.config.context_length]
@@ -101,34 +135,59 @@ class WindowGenerator(nn.Module):
         present = (self.lags <= known).to(window.dtype)
         differences = present[:, None] * self._differences(earlier, newest[:, None], self.end.spread)
         parts = [self.encoding.embed(newest), differences.flatten(1), present.expand(len(window), -1)]
+        parts += [] if labels is None else [labels]
+        if given is not None:
+            time = torch.tensor([self.config.n_frames - 1], device=window.device)
+            around = given.around(time, self.config.window_length, newest[:, None], self._differences, self.end.spread)
+            parts.append(around[:, 0])
         return torch.cat(parts, dim=-1), newest
 
     def _midpoint_inputs(
-        self, window: Float[Tensor, "batch frames features"], level: int, known: int, chosen: Tensor | None = None
-    ) -> tuple[Tensor, Float[Tensor, "rows inputs"], Float[Tensor, "rows features"]]:
-        """Return the times of the midpoints of a level, what their network reads, and the middles they start from."""
-        stride, periodic, config = self.strides[level], self.encoding.periodic, self.config
-        first, last = config.context_length - known, config.n_frames - 1
-        times = torch.arange(config.context_length + stride, last, 2 * stride, device=window.device)
-        if chosen is not None:
-            times = times[chosen]
-        left, right = window[:, times - stride], window[:, times + stride]
-        middle = left + wrap_angles(right - left, periodic) / 2
+        self,
+        window: Float[Tensor, "batch frames features"],
+        level: int,
+        midpoints: _Pass,
+        known: int,
+        labels: Tensor | None,
+        given: Given | None,
+    ) -> tuple[Float[Tensor, "rows inputs"], Float[Tensor, "rows features"]]:
+        """Return what the network of a level reads, and the frames between the nearest neighbours that it starts from."""
+        stride, periodic, config = self.config.strides[level], self.encoding.periodic, self.config
+        first, last, times = config.context_length - known, config.n_frames - 1, midpoints.times
+        gap = (last - times).clamp_max(stride)  # to the right neighbour; only the last frame breaks the grid
+        left, right = window[:, times - stride], window[:, times + gap]
+        share = (stride / (stride + gap)).to(window.dtype)[:, None]
+        middle = left + share * wrap_angles(right - left, periodic)
         network = self.midpoints[level]
         assert isinstance(network, ConditionalMixture)
-        reaches = stride * torch.arange(1, 2 * config.neighbours, 2, device=window.device)
-        around = times[:, None] + torch.cat([-reaches, reaches])
-        present = ((around >= first) & (around <= last)).to(window.dtype)
+        reaches = torch.tensor(_REACHES, device=window.device)
+        around = times[:, None] + stride * torch.cat([-reaches, reaches])
+        nearest = len(_REACHES)
+        around[:, nearest] = times + gap
+        present = (around >= first) & (around <= last)
+        present &= midpoints.second[:, None] | (reaches != 2).repeat(2)
+        there = present.to(window.dtype)
         frames = window[:, around.clamp(0, last)]
-        differences = present[..., None] * self._differences(frames, middle[:, :, None], network.spread)
-        parts = [self.encoding.embed(middle), differences.flatten(2), present.expand(len(window), -1, -1)]
-        return times, torch.cat(parts, dim=-1).flatten(0, 1), middle.flatten(0, 1)
+        differences = there[..., None] * self._differences(frames, middle[:, :, None], network.spread)
+        shape = (len(window), len(times), -1)
+        parts = [self.encoding.embed(middle), differences.flatten(2), there.expand(shape), share.expand(shape)]
+        parts += [] if labels is None else [labels[:, None].expand(shape)]
+        if given is not None:
+            parts.append(given.around(times, stride, middle, self._differences, network.spread))
+        return torch.cat(parts, dim=-1).flatten(0, 1), middle.flatten(0, 1)
 
     def _differences(self, frames: Tensor, base: Tensor, spread: Tensor) -> Tensor:
         return (wrap_angles(frames - base, self.encoding.periodic) / spread).clamp(-_FARTHEST, _FARTHEST)
 
     def negative_log_likelihood(
-        self, windows: Float[Tensor, "batch frames features"], known: int, frames_per_level: int, generator: torch.Generator
+        self,
+        windows: Float[Tensor, "batch frames features"],
+        known: int,
+        frames_per_level: int,
+        generator: torch.Generator,
+        *,
+        labels: Float[Tensor, "batch labels"] | None = None,
+        given: Bool[Tensor, "batch frames features"] | None = None,
     ) -> Float[Tensor, ""]:
         """−ln p of real windows given `known` context frames, summed over the steps, each estimated on some of its frames.
 
@@ -142,78 +201,110 @@ class WindowGenerator(nn.Module):
             Midpoints per level that enter; enough windows, and beyond that enough midpoints of one window, are taken.
         generator
             Chooses the midpoints.
+        labels
+            Of every window.
+        given
+            What of the windows is a condition and not drawn.
         """
-        ones, zeros = self._start_inputs(len(windows), windows)
-        loss = self.start.negative_log_likelihood(ones, zeros, windows[:, self.config.context_length])
-        inputs, newest = self._end_inputs(windows, known)
-        loss = loss + self.end.negative_log_likelihood(inputs, newest, windows[:, -1])
-        for level, network in enumerate(self.midpoints):
-            n_midpoints = self.config.window_length // (2 * self.strides[level])
+        config = self.config
+        conditions = None if given is None else Given(windows, given)
+        inputs, base = self._start_inputs(windows, labels, conditions)
+        here = None if given is None else given[:, config.context_length]
+        loss = self.start.negative_log_likelihood(inputs, base, windows[:, config.context_length], here)
+        inputs, newest = self._end_inputs(windows, known, labels, conditions)
+        here = None if given is None else given[:, -1]
+        loss = loss + self.end.negative_log_likelihood(inputs, newest, windows[:, -1], here)
+        for level, (network, stride) in enumerate(zip(self.midpoints, config.strides, strict=True)):
+            passes = list(_Pass.both(config, stride))
+            every = _Pass(*(torch.cat([getattr(one, name) for one in passes]) for name in ("times", "second")))
+            n_midpoints = len(every.times)
             per_window = max(1, min(n_midpoints, frames_per_level // 8))
-            n_windows = min(len(windows), max(1, frames_per_level // per_window))
+            rows = slice(min(len(windows), max(1, frames_per_level // per_window)))
             chosen = torch.randperm(n_midpoints, generator=generator, device=windows.device)[:per_window]
-            times, inputs, middle = self._midpoint_inputs(windows[:n_windows], level, known, chosen)
+            some = _Pass(every.times[chosen], every.second[chosen])
+            taken = windows[rows]
+            conditions = None if given is None else Given(taken, given[rows])
+            inputs, middle = self._midpoint_inputs(taken, level, some, known, None if labels is None else labels[rows], conditions)
             assert isinstance(network, ConditionalMixture)
-            loss = loss + network.negative_log_likelihood(inputs, middle, windows[:n_windows, times].flatten(0, 1))
+            here = None if given is None else given[rows][:, some.times].flatten(0, 1)
+            loss = loss + network.negative_log_likelihood(inputs, middle, taken[:, some.times].flatten(0, 1), here)
         return loss
 
-    def sample_start(self, n: int, generator: torch.Generator) -> Float[Tensor, "n features"]:
-        """Draw single frames, from which trajectories without given frames begin."""
-        return self.start.sample(*self._start_inputs(n, self.encoding.mean), generator)
+    def sample_start(
+        self,
+        window: Float[Tensor, "batch frames features"],
+        generator: torch.Generator,
+        *,
+        labels: Float[Tensor, "batch labels"] | None = None,
+        given: Bool[Tensor, "batch frames features"] | None = None,
+    ) -> Float[Tensor, "batch features"]:
+        """Draw the newest known frame of windows, from which trajectories without one begin."""
+        inputs, base = self._start_inputs(window, labels, None if given is None else Given(window, given))
+        now = self.config.context_length
+        here, frames = (None, None) if given is None else (given[:, now], window[:, now])
+        return self.start.sample(inputs, base, generator, given=here, frames=frames)
 
     def sample(
         self,
-        context: Float[Tensor, "batch known_frames features"],
+        window: Float[Tensor, "batch frames features"],
         known: int,
         generator: torch.Generator,
         *,
+        labels: Float[Tensor, "batch labels"] | None = None,
+        given: Bool[Tensor, "batch frames features"] | None = None,
         differentiable: bool = False,
     ) -> Float[Tensor, "batch frames features"]:
-        """Draw the next T frames after the given ones, in one shot.
+        """Draw the T frames after the newest known one, in one shot.
 
         Parameters
         ----------
-        context
-            ``(n_windows, C + 1, n_features)``, the last one being the newest known frame.
+        window
+            ``(n_windows, C + 1 + T, n_features)``: context, newest known frame, and what is given of the new frames.
         known
             How many frames before the newest are real, 0 … C.
         generator
             Random numbers.
+        labels
+            Of every window.
+        given
+            Which features of the new frames stay as they are in `window`; None for none.
         differentiable
             Whether gradients shall flow to the parameters.
 
         Returns
         -------
         torch.Tensor
-            ``(n_windows, C + 1 + T, n_features)``: `context` and the new frames.
+            `window` with its new frames drawn.
         """
-        config = self.config
-        window = torch.cat([context, context.new_zeros(len(context), config.window_length, context.shape[-1])], dim=1)
-        inputs, newest = self._end_inputs(window, known)
-        end = self.end.sample(inputs, newest, generator, differentiable=differentiable)
-        window = _filled(window, torch.tensor([config.n_frames - 1]), end[:, None], differentiable)
-        for level, network in enumerate(self.midpoints):
-            times, inputs, middle = self._midpoint_inputs(window, level, known)
+        conditions = None if given is None else Given(window, given)
+        last = torch.tensor([self.config.n_frames - 1], device=window.device)
+        inputs, newest = self._end_inputs(window, known, labels, conditions)
+        window = self._drawn(self.end, window, last, inputs, newest, given, generator, differentiable)
+        for level, (network, stride) in enumerate(zip(self.midpoints, self.config.strides, strict=True)):
             assert isinstance(network, ConditionalMixture)
-            frames = network.sample(inputs, middle, generator, differentiable=differentiable)
-            window = _filled(window, times, frames.reshape(len(window), -1, window.shape[-1]), differentiable)
+            for midpoints in _Pass.both(self.config, stride):
+                inputs, middle = self._midpoint_inputs(window, level, midpoints, known, labels, conditions)
+                window = self._drawn(network, window, midpoints.times, inputs, middle, given, generator, differentiable)
         return window
 
-
-def _filled(window: Tensor, times: Tensor, frames: Tensor, differentiable: bool) -> Tensor:
-    if differentiable:  # the old tensor is part of the graph already
-        window = window.clone()
-    window[:, times] = frames
-    return window
-
-
-def midpoint_strides(window_length: int) -> list[int]:
-    """Distance of the midpoints of each level from their neighbours: T/2, T/4, … 1."""
-    strides = []
-    while window_length > 1:
-        window_length //= 2
-        strides.append(window_length)
-    return strides
+    @staticmethod
+    def _drawn(
+        network: ConditionalMixture,
+        window: Tensor,
+        times: Tensor,
+        inputs: Tensor,
+        base: Tensor,
+        given: Tensor | None,
+        generator: torch.Generator,
+        differentiable: bool,
+    ) -> Tensor:
+        """Return the window with the frames at some times drawn."""
+        here, frames = (None, None) if given is None else (given[:, times].flatten(0, 1), window[:, times].flatten(0, 1))
+        drawn = network.sample(inputs, base, generator, given=here, frames=frames, differentiable=differentiable)
+        if differentiable:  # the old tensor is part of the graph already
+            window = window.clone()
+        window[:, times] = drawn.reshape(len(window), -1, window.shape[-1])
+        return window
 
 
 def typical_spreads(
@@ -222,8 +313,10 @@ def typical_spreads(
     """Root mean square deviations that set the scale of each step, from real windows in reduced coordinates."""
     newest, last, periodic = windows[:, config.context_length], windows[:, -1], encoding.periodic
     deviations = [torch.ones_like(newest), wrap_angles(last - newest, periodic)]
-    new = windows[:, config.context_length :]
-    for stride in midpoint_strides(config.window_length):
-        left, middle, right = new[:, : -2 * stride : stride], new[:, stride:-stride:stride], new[:, 2 * stride :: stride]
+    for stride in config.strides:
+        left, middle, right = windows[:, : -2 * stride], windows[:, stride:-stride], windows[:, 2 * stride :]
+        if not left.shape[1]:  # no window holds both neighbours at this distance
+            deviations.append(deviations[1])
+            continue
         deviations.append(wrap_angles(middle - left - wrap_angles(right - left, periodic) / 2, periodic).flatten(0, 1))
     return torch.stack([deviation.square().mean(dim=0).sqrt() for deviation in deviations])

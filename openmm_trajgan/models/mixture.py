@@ -10,7 +10,7 @@ from openmm_trajgan.models.encoding import wrap_angles
 
 _MIN_LOG_RESIDUAL = math.log(1e-3)  # of the spread; without a floor the likelihood of discrete values has no maximum
 _MAX_ANGULAR_SPREAD = 1.0  # rad; a wrapped Gaussian this narrow has 0.2 % of its mass outside the nearest image
-_FULL_COVARIANCE_UP_TO = 12  # features; beyond, components have diagonal covariance
+_OWN_COVARIANCE_UP_TO = 12  # features; beyond, all components share one matrix of regressions
 _RELAXATION_TEMPERATURE = 0.5
 
 
@@ -18,7 +18,9 @@ class ConditionalMixture(nn.Module):
     """Law of a frame given other frames: an MLP gives the weights, means and covariances of `n_components` Gaussians.
 
     A covariance is written as a regression: each feature deviates by a linear function of the deviations of the features before
-    it, plus a residual of its own.
+    it, plus a residual of its own. With up to 12 features the regressions are outputs of the network; with more, one matrix of
+    them serves all components and inputs, since their number grows with the square of the number of features. The means have a
+    part that is linear in the inputs, so that the networks learn only what is not.
 
     A frame is described by its offset from a base frame in units of `spread`. For a periodic feature the mean offset is the angle
     ``atan2(s·o₁, 1 + s·o₂)`` of two network outputs: for a small spread s that is s·o₁, and for a large one every direction can be
@@ -30,7 +32,7 @@ class ConditionalMixture(nn.Module):
     periodic
         Which features are angles, ``(n_features,)``.
     n_inputs
-        Numbers the MLP reads.
+        Numbers the network reads at most; inputs that end earlier are continued by zeros.
     spread
         Typical offset of each feature, reduced coordinates, ``(n_features,)``.
     n_components
@@ -56,14 +58,40 @@ class ConditionalMixture(nn.Module):
         self.n_components = n_components
         self.register_buffer("periodic", periodic, persistent=False)
         self.register_buffer("spread", torch.where(periodic, spread.clamp(1e-6, 1.0), spread.clamp_min(1e-6)))
-        self.full = 1 < n_features <= _FULL_COVARIANCE_UP_TO
-        self.n_coefficients = n_features * (n_features - 1) // 2 if self.full else 0
-        n_outputs = n_components * (1 + 3 * n_features + self.n_coefficients)
-        self.layers = nn.Sequential(
-            nn.Linear(n_inputs, hidden), nn.SiLU(), nn.Linear(hidden, hidden), nn.SiLU(), nn.Linear(hidden, n_outputs)
-        )
+        self.any_periodic = bool(periodic.any())
+        own = 1 < n_features <= _OWN_COVARIANCE_UP_TO
+        self.n_coefficients = n_features * (n_features - 1) // 2 if own else 0
+        self.coupling = nn.Parameter(torch.zeros(n_features, n_features)) if n_features > _OWN_COVARIANCE_UP_TO else None
+        n_outputs = (3 if self.any_periodic else 2) * n_features + self.n_coefficients
+        self.first, self.second = nn.Linear(n_inputs, hidden), nn.Linear(hidden, hidden)
+        self.choose, self.describe = nn.Linear(hidden, n_components), nn.Linear(hidden, n_components * n_outputs)
+        self.linear = nn.Linear(n_inputs, n_features, bias=False)
+        nn.init.zeros_(self.linear.weight)
 
-    def _parameters_of(
+    def _read(self, inputs: Float[Tensor, "batch inputs"]) -> tuple[Float[Tensor, "batch hidden"], Float[Tensor, "batch features"]]:
+        """Last hidden layer, and the linear part of the means."""
+        n_inputs = inputs.shape[1]
+        hidden = nn.functional.silu(nn.functional.linear(inputs, self.first.weight[:, :n_inputs], self.first.bias))
+        linear = nn.functional.linear(inputs, self.linear.weight[:, :n_inputs])
+        return nn.functional.silu(self.second(hidden)), linear
+
+    def _parameters_from(
+        self, outputs: Float[Tensor, "*batch outputs"], linear: Float[Tensor, "*batch features"]
+    ) -> tuple[Float[Tensor, "*batch features"], Float[Tensor, "*batch features"], Float[Tensor, "*batch pairs"]]:
+        """Mean offsets (reduced), log residual deviations and regression coefficients (units of spread) of components."""
+        n_features = len(self.periodic)
+        sizes = [n_features] * (3 if self.any_periodic else 2) + [self.n_coefficients]
+        along, log_residuals, *across, coefficients = outputs.split(sizes, dim=-1)
+        log_residuals = _MIN_LOG_RESIDUAL + nn.functional.softplus(log_residuals - _MIN_LOG_RESIDUAL)
+        means = self.spread * (along + linear)
+        if across:
+            means = torch.where(self.periodic, torch.atan2(means, 1 + self.spread * across[0]), means)
+            ceiling = math.log(_MAX_ANGULAR_SPREAD) - torch.log(self.spread)
+            bounded = ceiling - nn.functional.softplus(ceiling - log_residuals)
+            log_residuals = torch.where(self.periodic, bounded, log_residuals)
+        return means, log_residuals, coefficients
+
+    def components(
         self, inputs: Float[Tensor, "batch inputs"]
     ) -> tuple[
         Float[Tensor, "batch components"],
@@ -72,28 +100,17 @@ class ConditionalMixture(nn.Module):
         Float[Tensor, "batch components pairs"],
     ]:
         """Log weights, mean offsets (reduced), log residual deviations and regression coefficients (units of spread)."""
-        n_features = len(self.periodic)
-        outputs = self.layers(inputs).reshape(len(inputs), self.n_components, -1)
-        logits, along, across, log_residuals, coefficients = outputs.split(
-            [1, n_features, n_features, n_features, self.n_coefficients], dim=-1
-        )
-        log_residuals = _MIN_LOG_RESIDUAL + nn.functional.softplus(log_residuals - _MIN_LOG_RESIDUAL)
-        straight = self.spread * along
-        if bool(self.periodic.any()):
-            turned = torch.atan2(straight, 1 + self.spread * across)
-            means = torch.where(self.periodic, turned, straight)
-            ceiling = math.log(_MAX_ANGULAR_SPREAD) - torch.log(self.spread)
-            bounded = ceiling - nn.functional.softplus(ceiling - log_residuals)
-            log_residuals = torch.where(self.periodic, bounded, log_residuals)
-        else:
-            means = straight
-        return logits[..., 0].log_softmax(dim=1), means, log_residuals, coefficients
+        hidden, linear = self._read(inputs)
+        outputs = self.describe(hidden).reshape(len(inputs), self.n_components, -1)
+        return self.choose(hidden).log_softmax(dim=1), *self._parameters_from(outputs, linear[:, None])
 
     def _explained(
         self, coefficients: Float[Tensor, "*batch pairs"], earlier: Float[Tensor, "*batch earlier"]
     ) -> Float[Tensor, "*batch"]:
         """Part of the deviation of the next feature that the deviations of the earlier ones explain."""
         n_earlier = earlier.shape[-1]
+        if self.coupling is not None:
+            return earlier @ self.coupling[n_earlier, :n_earlier]
         first = n_earlier * (n_earlier - 1) // 2
         return (coefficients[..., first : first + n_earlier] * earlier).sum(dim=-1)
 
@@ -102,18 +119,26 @@ class ConditionalMixture(nn.Module):
         inputs: Float[Tensor, "batch inputs"],
         base: Float[Tensor, "batch features"],
         frames: Float[Tensor, "batch features"],
+        given: Bool[Tensor, "batch features"] | None = None,
     ) -> Float[Tensor, ""]:
-        """Mean over the batch of −ln p(frame | inputs) per frame, in units where `spread` is 1 and without the (2π)^½ factors."""
-        log_weights, means, log_residuals, coefficients = self._parameters_of(inputs)
-        offsets = wrap_angles(frames[:, None] - base[:, None] - means, self.periodic) / self.spread
-        residuals = offsets
-        if self.full:
+        """Mean over the batch of −ln p(frame | inputs) per frame, in units where `spread` is 1 and without the (2π)^½ factors.
+
+        Features marked as `given` are conditions: only the density of the others, given them, counts.
+        """
+        log_weights, means, log_residuals, coefficients = self.components(inputs)
+        offsets = wrap_angles((frames - base)[:, None] - means, self.periodic) / self.spread
+        if self.coupling is not None:
+            residuals = offsets - offsets @ self.coupling.tril(-1).T
+        elif self.n_coefficients:
             residuals = torch.stack(
                 [offsets[..., i] - self._explained(coefficients, offsets[..., :i]) for i in range(len(self.periodic))], dim=-1
             )
-        white = residuals * torch.exp(-log_residuals)
-        log_density = -0.5 * white.square().sum(-1) - log_residuals.sum(-1)
-        log_likelihood: Tensor = (log_weights + log_density).logsumexp(dim=1).mean()
+        else:
+            residuals = offsets
+        log_densities = -0.5 * (residuals * torch.exp(-log_residuals)).square() - log_residuals
+        if given is not None:
+            log_densities = log_densities * (~given[:, None])
+        log_likelihood: Tensor = (log_weights + log_densities.sum(-1)).logsumexp(dim=1).mean()
         return -log_likelihood
 
     def sample(
@@ -122,29 +147,67 @@ class ConditionalMixture(nn.Module):
         base: Float[Tensor, "batch features"],
         generator: torch.Generator,
         *,
+        given: Bool[Tensor, "batch features"] | None = None,
+        frames: Float[Tensor, "batch features"] | None = None,
         differentiable: bool = False,
     ) -> Float[Tensor, "batch features"]:
         """Draw one frame per row.
 
-        With `differentiable`, the choice of the component passes gradients through a relaxed choice (straight-through
-        Gumbel-softmax, Jang et al. 2017); the value is the same either way.
+        Features marked as `given` keep their values in `frames`, and the others are drawn given them. With `differentiable`, the
+        choice of the component passes gradients through a relaxed choice (straight-through Gumbel-softmax, Jang et al. 2017); the
+        value is the same either way.
         """
-        log_weights, means, log_residuals, coefficients = self._parameters_of(inputs)
+        hidden, linear = self._read(inputs)
+        log_weights = self.choose(hidden).log_softmax(dim=1)
         uniform = torch.rand(log_weights.shape, generator=generator, device=inputs.device).clamp(1e-7, 1 - 1e-7)
         scores = log_weights - torch.log(-torch.log(uniform))
-        choice = nn.functional.one_hot(scores.argmax(dim=1), self.n_components).to(scores.dtype)
+        chosen = scores.argmax(dim=1)
         if differentiable:
             relaxed = (scores / _RELAXATION_TEMPERATURE).softmax(dim=1)
-            choice = choice - relaxed.detach() + relaxed
+            choice = nn.functional.one_hot(chosen, self.n_components).to(scores.dtype) - relaxed.detach() + relaxed
+            outputs = self.describe(hidden).reshape(len(inputs), self.n_components, -1)
+            parts = self._parameters_from(outputs, linear[:, None])
+            mean, log_residuals, coefficients = ((choice[..., None] * values).sum(dim=1) for values in parts)
+        else:
+            mean, log_residuals, coefficients = self._parameters_from(self._described(hidden, chosen), linear)
         noise = torch.randn(base.shape, generator=generator, device=base.device, dtype=base.dtype)
-        mean, log_residuals, coefficients = (
-            (choice[..., None] * values).sum(dim=1) for values in (means, log_residuals, coefficients)
-        )
-        deviations = log_residuals.exp() * noise
-        if self.full:
-            columns: list[Tensor] = []
-            for i in range(len(self.periodic)):
-                earlier = torch.stack(columns, dim=-1) if columns else deviations[:, :0]
-                columns.append(deviations[:, i] + self._explained(coefficients, earlier))
-            deviations = torch.stack(columns, dim=-1)
-        return wrap_angles(base + mean + self.spread * deviations, self.periodic)
+        known = None
+        if given is not None and frames is not None:
+            known = wrap_angles(frames - base - mean, self.periodic) / self.spread
+        deviations = self._deviations(log_residuals.exp() * noise, coefficients, given, known)
+        drawn = wrap_angles(base + mean + self.spread * deviations, self.periodic)
+        return drawn if given is None or frames is None else torch.where(given, frames, drawn)
+
+    def _described(self, hidden: Float[Tensor, "batch hidden"], chosen: Tensor) -> Float[Tensor, "batch outputs"]:
+        """Outputs for the chosen component of every row; the others are not computed."""
+        weights = self.describe.weight.reshape(self.n_components, -1, hidden.shape[1])
+        biases = self.describe.bias.reshape(self.n_components, -1)
+        order = chosen.argsort()
+        counts = torch.bincount(chosen, minlength=self.n_components).tolist()
+        parts = hidden[order].split(counts)
+        sorted_outputs = torch.cat([nn.functional.linear(*part) for part in zip(parts, weights, biases, strict=True)])
+        outputs = torch.empty_like(sorted_outputs)
+        outputs[order] = sorted_outputs
+        return outputs
+
+    def _deviations(
+        self,
+        residuals: Float[Tensor, "batch features"],
+        coefficients: Float[Tensor, "batch pairs"],
+        given: Bool[Tensor, "batch features"] | None,
+        known: Float[Tensor, "batch features"] | None,
+    ) -> Float[Tensor, "batch features"]:
+        """Deviations that leave these residuals in the regressions; given features deviate by what is known."""
+        n_features = len(self.periodic)
+        if given is None or known is None:
+            if self.coupling is not None:
+                matrix = torch.eye(n_features, device=residuals.device, dtype=residuals.dtype) - self.coupling.tril(-1)
+                return torch.linalg.solve_triangular(matrix, residuals.T, upper=False, unitriangular=True).T
+            if not self.n_coefficients:
+                return residuals
+        columns: list[Tensor] = []
+        for i in range(n_features):
+            earlier = torch.stack(columns, dim=-1) if columns else residuals[:, :0]
+            column = residuals[:, i] + self._explained(coefficients, earlier) if i else residuals[:, 0]
+            columns.append(column if given is None or known is None else torch.where(given[:, i], known[:, i], column))
+        return torch.stack(columns, dim=-1)

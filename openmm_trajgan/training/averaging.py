@@ -11,8 +11,9 @@ def exponential_average(model: nn.Module, decay: float = 0.999) -> AveragedModel
     After n updates the weight of the past is min(decay, (1+n)/(10+n)).
     """
 
-    def average(mean: Tensor, current: Tensor, n_averaged: Tensor | int) -> Tensor:
+    def average(means: tuple[Tensor, ...], current: tuple[Tensor, ...], n_averaged: Tensor | int) -> None:
         n = float(n_averaged)
-        return torch.lerp(current, mean, min(decay, (1 + n) / (10 + n)))
+        weight = 1 - min(decay, (1 + n) / (10 + n))
+        torch._foreach_lerp_(list(means), list(current), weight)
 
-    return AveragedModel(model, avg_fn=average)
+    return AveragedModel(model, multi_avg_fn=average)

@@ -6,6 +6,8 @@ the critic compares patches of them, at strides from one frame to the window, wi
 likelihood stays in the loss as an anchor.
 """
 
+import copy
+import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -22,19 +24,26 @@ from openmm_trajgan.models.critic import MultiScaleCritic
 from openmm_trajgan.models.generator import WindowGenerator
 from openmm_trajgan.models.objective import critic_loss, generator_loss
 from openmm_trajgan.seeding import Seeds
+from openmm_trajgan.training.given import draw_given
 from openmm_trajgan.training.averaging import exponential_average
 from openmm_trajgan.training.interrupt import deferred_interrupt
 
 _HISTORY_POINTS = 200
+_MOST_FRAMES, _FEWEST_WINDOWS = 2**18, 4  # of one batch: long windows come in smaller ones
 _TIMED_STEPS = 12
+_MOST_SKIPPED = 5
+_CANDIDATES = 5  # of the adversarial stage, after the end of the likelihood stage
 
 
 class WindowSource(Protocol):
     """Real windows to draw from; `openmm_trajgan.buffer.Windows` is one."""
 
-    def sample(self, n: int, rng: np.random.Generator) -> NDArray[np.float32]:
-        """Draw `n` windows ``(n, n_frames, n_features)`` in physical units."""
+    def draw(self, n: int, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Draw `n` windows ``(n, n_frames, n_features)`` in physical units, and the number of the series each comes from."""
         ...
+
+
+Score = Callable[[WindowGenerator], float]
 
 
 @dataclass(frozen=True)
@@ -51,6 +60,8 @@ class TrainingConfig:
         Adam's learning rate at the start of the likelihood stage; it falls linearly to 2 %.
     partial_context_share
         Share of the steps that hide part of the context, so that trajectories can begin from little or nothing.
+    given_share
+        Share of the steps in which parts of the windows are given, so that the generator learns to draw the rest.
     adversarial_windows, patches_per_window
         Windows per adversarial step, and patches per window and time scale that the critic reads.
     critic_rate, generator_rate
@@ -68,6 +79,7 @@ class TrainingConfig:
     likelihood_frames: int = 768
     likelihood_rate: float = 1e-2
     partial_context_share: float = 0.15
+    given_share: float = 0.25
     adversarial_windows: int = 48
     patches_per_window: int = 6
     critic_rate: float = 1e-3
@@ -92,6 +104,11 @@ class Trainer:
         Real windows of ``generator.config.n_frames`` frames.
     seed
         Root seed of the random numbers of training.
+    labels
+        Encoded label of every series of `windows`, ``(n_series, n_labels)``; None without.
+    score
+        Distance of what a generator draws from validation data, the lower the better. It is measured at the end of the likelihood
+        stage and five times in the adversarial one, and `selected` is the average that was best. None keeps the last one.
     config
         How to train.
 
@@ -99,6 +116,10 @@ class Trainer:
     ----------
     average : torch.optim.swa_utils.AveragedModel
         Running average of the generator.
+    n_skipped : int
+        Updates that were not made because a loss or gradient was not finite; each halves the learning rates.
+    scores : list of dict
+        Step and score of the candidates.
     history : list of dict
         Learning curve: step, loss and, in the adversarial stage, Wasserstein distance.
     """
@@ -110,6 +131,8 @@ class Trainer:
         windows: WindowSource,
         *,
         seed: int,
+        labels: Tensor | None = None,
+        score: Score | None = None,
         config: TrainingConfig | None = None,
     ) -> None:
         self.config = config or TrainingConfig()
@@ -118,14 +141,19 @@ class Trainer:
         self.history: list[dict[str, float]] = []
         self.step = 0
         self.n_likelihood_steps = self.n_adversarial_steps = 0
+        self.n_skipped = 0
+        self._score = score
+        self.best: dict[str, Tensor] = {}
+        self.scores: list[dict[str, float]] = []
         self._windows = windows
+        self._labels = labels
         self._device = generator.encoding.mean.device
         seeds = Seeds(seed)
         self.rng = seeds.numpy("training windows")
         self.noise = seeds.torch("training noise", str(self._device))
-        self.likelihood_optimizer = torch.optim.Adam(generator.parameters(), betas=(0.9, 0.99))
-        self.generator_optimizer = torch.optim.Adam(generator.parameters(), betas=(0.0, 0.9))
-        self.critic_optimizer = torch.optim.Adam(critic.parameters(), betas=(0.0, 0.9))
+        self.likelihood_optimizer = torch.optim.Adam(generator.parameters(), betas=(0.9, 0.99), fused=True)
+        self.generator_optimizer = torch.optim.Adam(generator.parameters(), betas=(0.0, 0.9), fused=True)
+        self.critic_optimizer = torch.optim.Adam(critic.parameters(), betas=(0.0, 0.9), fused=True)
 
     @property
     def n_steps(self) -> int:
@@ -186,42 +214,82 @@ class Trainer:
         self.step += 1
         self.average.update_parameters(self.generator)
         if not all(np.isfinite(value) for value in figures.values()):
-            raise NonFiniteError(
-                f"training step {self.step}: the loss is not finite ({figures}); look for features that hardly vary or take few "
-                "values, or lower likelihood_rate"
-            )
-        if self.step % max(1, self.n_steps // _HISTORY_POINTS) == 0:
+            self.n_skipped += 1
+            if self.n_skipped > _MOST_SKIPPED:
+                raise NonFiniteError(
+                    f"training step {self.step}: the loss is not finite ({figures}), for the {self.n_skipped}th time although the "
+                    "learning rate was halved each time; look for features that hardly vary or take few values, or lower likelihood_rate"
+                )
+        elif self.step % max(1, self.n_steps // _HISTORY_POINTS) == 0:
             self.history.append({"step": self.step, **figures})
+        if self._score is not None and self.step in self._candidate_steps():
+            self._judge(self._score)
         return figures
 
-    def _draw(self, n: int) -> Tensor:
-        windows = torch.from_numpy(self._windows.sample(n, self.rng)).to(self._device)
-        return self.generator.encoding.reduce(windows)
+    def _candidate_steps(self) -> set[int]:
+        first, n = self.n_likelihood_steps, self.n_adversarial_steps
+        return {first + round(n * part / _CANDIDATES) for part in range(_CANDIDATES + 1)} if n else {first}
 
-    def _likelihood_of(self, windows: Tensor) -> Tensor:
+    def _judge(self, score: Score) -> None:
+        found = score(self.selected)
+        best = min((one["score"] for one in self.scores), default=math.inf)
+        self.scores.append({"step": self.step, "score": found})
+        if found < best:
+            self.best = _copied(self.average.module.state_dict())
+
+    @property
+    def selected(self) -> WindowGenerator:
+        """The average of the weights: the best candidate once training has ended, before that the current one."""
+        generator = copy.deepcopy(self.average.module)
+        if self.step == self.n_steps and self.best and self.scores[-1]["step"] == self.step:
+            generator.load_state_dict(self.best)
+        assert isinstance(generator, WindowGenerator)
+        return generator.eval()
+
+    def _draw(self, n: int) -> tuple[Tensor, Tensor | None]:
+        """Return real windows in reduced coordinates, and their labels."""
+        most = max(_MOST_FRAMES // self.generator.config.n_frames, _FEWEST_WINDOWS)
+        values, series = self._windows.draw(min(n, most), self.rng)
+        windows = self.generator.encoding.reduce(torch.from_numpy(values).to(self._device))
+        return windows, None if self._labels is None else self._labels[torch.from_numpy(series)]
+
+    def _likelihood_of(self, windows: Tensor, labels: Tensor | None) -> Tensor:
         known = self.generator.config.context_length
         if self.rng.random() < self.config.partial_context_share:
             known = int(self.rng.integers(known + 1))
-        return self.generator.negative_log_likelihood(windows, known, self.config.likelihood_frames, self.noise)
+        given = None
+        if self.rng.random() < self.config.given_share:
+            given = torch.from_numpy(draw_given(windows.shape, self.generator.config.window_length, self.rng)).to(self._device)
+        return self.generator.negative_log_likelihood(
+            windows, known, self.config.likelihood_frames, self.noise, labels=labels, given=given
+        )
+
+    @property
+    def _caution(self) -> float:
+        """Factor of all learning rates."""
+        return 0.5**self.n_skipped
 
     def _likelihood_step(self, done: float) -> dict[str, float]:
-        loss = self._likelihood_of(self._draw(self.config.likelihood_windows))
-        _descend(self.likelihood_optimizer, loss, self.config.likelihood_rate * max(0.02, 1 - done), clip=10.0)
+        loss = self._likelihood_of(*self._draw(self.config.likelihood_windows))
+        rate = self.config.likelihood_rate * max(0.02, 1 - done)
+        _descend(self.likelihood_optimizer, loss, rate * self._caution, clip=10.0)
         return {"loss": loss.item()}
 
     def _adversarial_step(self, done: float) -> dict[str, float]:
         config, context_length = self.config, self.generator.config.context_length
-        decay = min(1.0, max(0.02, 2 * (1 - done)))
-        real = self._draw(config.adversarial_windows)
-        context = self._draw(config.adversarial_windows)[:, : context_length + 1]
-        positions = self.critic.draw_positions(len(real), config.patches_per_window, context_length + 1, self.noise)
+        decay = min(1.0, max(0.02, 2 * (1 - done))) * self._caution
+        real, real_labels = self._draw(config.adversarial_windows)
+        begun, labels = self._draw(config.adversarial_windows)
+        n_patches = config.patches_per_window * config.adversarial_windows // len(real)
+        positions = self.critic.draw_positions(len(real), n_patches, context_length + 1, self.noise)
         critic_only = done < config.critic_head_start
         with torch.set_grad_enabled(not critic_only):
-            fake = self.generator.sample(context, context_length, self.noise, differentiable=True)
-        fake_patches = self.critic.patches(fake, positions)
+            fake = self.generator.sample(begun, context_length, self.noise, labels=labels, differentiable=True)
+        fake_patches = self.critic.patches(fake, positions, labels)
+        real_patches = self.critic.patches(real, positions, real_labels)
         loss = torch.zeros((), device=self._device)
         distance = torch.zeros((), device=self._device)
-        for scale, (real_patch, fake_patch) in enumerate(zip(self.critic.patches(real, positions), fake_patches, strict=True)):
+        for scale, (real_patch, fake_patch) in enumerate(zip(real_patches, fake_patches, strict=True)):
             scale_loss, scale_distance = critic_loss(
                 partial(self.critic.score, scale),
                 real_patch,
@@ -234,7 +302,7 @@ class Trainer:
         if not critic_only:
             self.critic.requires_grad_(False)
             scores = [self.critic.score(scale, patches) for scale, patches in enumerate(fake_patches)]
-            anchor = self._likelihood_of(self._draw(config.likelihood_windows))
+            anchor = self._likelihood_of(*self._draw(config.likelihood_windows))
             adversarial = torch.stack([generator_loss(score) for score in scores]).sum()
             _descend(self.generator_optimizer, adversarial + config.anchor_weight * anchor, config.generator_rate * decay, clip=5.0)
             self.critic.requires_grad_(True)
@@ -274,6 +342,9 @@ class Trainer:
             "n_likelihood_steps": self.n_likelihood_steps,
             "n_adversarial_steps": self.n_adversarial_steps,
             "history": list(self.history),
+            "n_skipped": self.n_skipped,
+            "scores": list(self.scores),
+            "best": _copied(self.best),
             "rng": self.rng.bit_generator.state,
             "noise": self.noise.get_state().clone(),
             "generator": _copied(self.generator.state_dict()),
@@ -286,7 +357,8 @@ class Trainer:
         """Set everything back to what `state` returned."""
         self.step = state["step"]
         self.n_likelihood_steps, self.n_adversarial_steps = state["n_likelihood_steps"], state["n_adversarial_steps"]
-        self.history = list(state["history"])
+        self.history, self.n_skipped = list(state["history"]), state["n_skipped"]
+        self.scores, self.best = list(state["scores"]), _copied(state["best"])
         self.rng.bit_generator.state = state["rng"]
         self.noise.set_state(state["noise"].cpu())
         self.generator.load_state_dict(state["generator"])
@@ -302,14 +374,15 @@ class Trainer:
             optimizer.load_state_dict({"state": moments, "param_groups": groups})
 
 
-def _descend(optimizer: torch.optim.Optimizer, loss: Tensor, rate: float, clip: float | None = None) -> None:
+def _descend(optimizer: torch.optim.Optimizer, loss: Tensor, rate: float, clip: float = math.inf) -> None:
+    """Take a step down the gradient, unless it is not finite."""
     for group in optimizer.param_groups:
         group["lr"] = rate
     optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
-    if clip is not None:
-        torch.nn.utils.clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], clip)
-    optimizer.step()
+    norm = torch.nn.utils.clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], clip)
+    if bool(torch.isfinite(norm)):
+        optimizer.step()
 
 
 def _copied(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -3,18 +3,22 @@
 import hashlib
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 import torch
+from numpy.typing import ArrayLike, NDArray
 
+from openmm_trajgan.analysis.selection import ValidationScore
 from openmm_trajgan.buffer import WindowBuffer
 from openmm_trajgan.errors import InputError
 from openmm_trajgan.generation.sampler import generate_trajectories
 from openmm_trajgan.models.bundle import ModelBundle
+from openmm_trajgan.models.conditioning import Label, LabelEncoding
 from openmm_trajgan.models.critic import MultiScaleCritic
 from openmm_trajgan.models.encoding import FeatureEncoding
 from openmm_trajgan.models.generator import GeneratorConfig, WindowGenerator, typical_spreads
@@ -24,8 +28,9 @@ from openmm_trajgan.training.checkpoint import load_checkpoint, save_checkpoint
 from openmm_trajgan.training.trainer import Trainer, TrainingConfig
 from openmm_trajgan.workflows.progress import progress_bar
 
-_CONTEXT_LENGTH = 16
-_WINDOWS_FOR_SCALES = 4096
+_CONTEXT_LENGTH = 64
+_WINDOWS_FOR_SCALES, _FRAMES_FOR_SCALES = 4096, 2**20
+_VALIDATION_FRAMES = 200_000  # drawn to score a candidate
 
 
 @contextmanager
@@ -45,7 +50,7 @@ class TrajGAN:
     Parameters
     ----------
     window_length
-        Frames drawn in one shot; a power of two, at least 4. It should cover a good part of the slowest relaxation of interest.
+        Frames drawn in one shot, at least 4. It should cover a good part of the slowest relaxation of interest.
     context_length
         How many frames before the newest one the continuation may depend on; fewer where the trajectories are short.
     training
@@ -56,7 +61,7 @@ class TrajGAN:
     Raises
     ------
     InputError
-        If `window_length` is not a power of two of at least 4, or the device is not available.
+        If `window_length` is less than 4, or the device is not available.
 
     Examples
     --------
@@ -78,10 +83,8 @@ class TrajGAN:
         training: TrainingConfig | None = None,
         device: str = "cpu",
     ) -> None:
-        if window_length < 4 or window_length & (window_length - 1):
-            raise InputError(
-                f"window_length: expected a power of two of at least 4, found {window_length}; use for example 32, 64 or 128"
-            )
+        if window_length < 4:
+            raise InputError(f"window_length: expected at least 4 frames, found {window_length}; use for example 64, 256 or 1000")
         if context_length < 0:
             raise InputError(f"context_length: expected 0 or more frames, found {context_length}")
         _require_device(device)
@@ -96,6 +99,8 @@ class TrajGAN:
         self,
         data: FeatureTrajectories | WindowBuffer,
         *,
+        labels: Mapping[str, Label] | Sequence[Label] | None = None,
+        validation: FeatureTrajectories | None = None,
         minutes: float = 3.0,
         steps: int | None = None,
         seed: int | None = None,
@@ -109,6 +114,12 @@ class TrajGAN:
         ----------
         data
             Time series, or the buffer that holds them.
+        labels
+            Condition that every replica was simulated under, by replica, or in the order of the series: a number, such as a
+            temperature, between whose values `generate` interpolates, or a text. None trains without.
+        validation
+            Other trajectories of the same features, used to choose between the models of several stages of the training; neither
+            train nor judge with them. None keeps the last model.
         minutes
             How long to train; it is turned into a number of steps by timing a few, so two runs differ by that number:
             `training_record` tells it, and `steps` repeats it exactly.
@@ -141,7 +152,9 @@ class TrajGAN:
         if resume and path is not None and path.exists():
             state, about = load_checkpoint(path)
         root = about["seed"] if state is not None else Seeds(seed).root
-        trainer = self._trainer(buffer, root)
+        replicas = buffer.streams if isinstance(data, WindowBuffer) else data.replica_names
+        by_replica = _by_replica(labels, replicas)
+        trainer = self._trainer(buffer, root, by_replica, validation)
         run = {
             "seed": root if seed is None else seed,
             "steps": steps,
@@ -149,7 +162,9 @@ class TrajGAN:
             "context_length": trainer.generator.config.context_length,
             "config": self.training.as_dict(),
             "features": buffer.schema.digest,
-            "data": _digest(buffer),
+            "data": _digest(buffer.trajectories()),
+            "labels": by_replica,
+            "validation": None if validation is None else _digest(validation),
         }
         if state is not None:
             for name, value in run.items():
@@ -179,14 +194,21 @@ class TrajGAN:
             "seconds": round(time.perf_counter() - start, 1),
             "replicas": list(buffer.streams),
             "history": trainer.history,
+            "scores": trainer.scores,
+            "n_skipped": trainer.n_skipped,
             "versions": {name: version(name) for name in ("openmm-trajgan", "torch", "numpy")},
         }
-        averaged = trainer.average.module
-        assert isinstance(averaged, WindowGenerator)
-        self._bundle = ModelBundle(averaged.eval(), buffer.schema, record)
+        encoding = None if by_replica is None else LabelEncoding.of(list(by_replica.values()))
+        self._bundle = ModelBundle(trainer.selected, buffer.schema, encoding, record)
         return self
 
-    def _trainer(self, buffer: WindowBuffer, seed: int) -> Trainer:
+    def _trainer(
+        self,
+        buffer: WindowBuffer,
+        seed: int,
+        labels: Mapping[str, Label] | None = None,
+        validation: FeatureTrajectories | None = None,
+    ) -> Trainer:
         shortest = self.window_length + 1
         lengths = buffer.segment_lengths
         usable = [length for length in lengths if length >= shortest]
@@ -201,18 +223,43 @@ class TrajGAN:
                 f"({shortest}) and are left out: {sum(lengths) - sum(usable)} of {sum(lengths)} frames",
                 stacklevel=4,
             )
+        encoding = None if labels is None else LabelEncoding.of(list(labels.values()))
         context_length = min(self.context_length, min(usable) - shortest)
-        config = GeneratorConfig(self.window_length, context_length)
+        config = GeneratorConfig(self.window_length, context_length, n_labels=0 if encoding is None else encoding.size)
         windows = buffer.windows(config.n_frames)
+        encoded = None
+        if labels is not None and encoding is not None:
+            encoded = torch.from_numpy(encoding.encode([labels[stream] for stream in windows.streams])).to(self.device)
         seeds = Seeds(seed)
-        sample = torch.from_numpy(windows.sample(_WINDOWS_FOR_SCALES, seeds.numpy("scales")))
-        encoding = FeatureEncoding(buffer.schema, sample.flatten(0, 1))
-        reduced = encoding.reduce(sample)
+        n_windows = max(min(_WINDOWS_FOR_SCALES, _FRAMES_FOR_SCALES // config.n_frames), 1)
+        sample = torch.from_numpy(windows.sample(n_windows, seeds.numpy("scales")))
+        features = FeatureEncoding(buffer.schema, sample.flatten(0, 1))
+        reduced = features.reduce(sample)
         with torch.random.fork_rng(devices=[]):  # layers draw their first weights from the global generator only
             torch.random.manual_seed(seeds.integer("weights"))
-            generator = WindowGenerator(encoding, config, typical_spreads(encoding, config, reduced)).to(self.device)
-            critic = MultiScaleCritic(encoding, reduced).to(self.device)
-        return Trainer(generator, critic, windows, seed=seed, config=self.training)
+            generator = WindowGenerator(features, config, typical_spreads(features, config, reduced)).to(self.device)
+            critic = MultiScaleCritic(features, reduced, n_labels=config.n_labels).to(self.device)
+        score = None
+        if validation is not None:
+            buffer.schema.require_same(validation.schema, "the training data", "the validation data")
+            distance = ValidationScore.fit(validation, buffer.trajectories())
+            length = min(max(map(len, validation)), _VALIDATION_FRAMES)
+            n_series = max(min(validation.n_frames, _VALIDATION_FRAMES) // length, 1)
+            asked = None if encoded is None else encoded[torch.arange(n_series) % len(encoded)].cpu().numpy()
+
+            def score(candidate: WindowGenerator) -> float:
+                return distance(
+                    generate_trajectories(
+                        candidate,
+                        buffer.schema,
+                        n_frames=length,
+                        n_trajectories=n_series,
+                        labels=asked,
+                        seed=seeds.integer("validation"),
+                    )
+                )
+
+        return Trainer(generator, critic, windows, seed=seed, labels=encoded, score=score, config=self.training)
 
     @property
     def bundle(self) -> ModelBundle:
@@ -239,7 +286,16 @@ class TrajGAN:
 
     @_one_thread()
     def generate(
-        self, n_frames: int, n_trajectories: int = 1, *, seed: int | None = None, progress: bool = False
+        self,
+        n_frames: int,
+        n_trajectories: int = 1,
+        *,
+        start: ArrayLike | None = None,
+        end: ArrayLike | None = None,
+        given: ArrayLike | None = None,
+        label: Label | Sequence[Label] | None = None,
+        seed: int | None = None,
+        progress: bool = False,
     ) -> FeatureTrajectories:
         """Draw independent trajectories at the frame interval of the training data.
 
@@ -247,6 +303,17 @@ class TrajGAN:
         ----------
         n_frames, n_trajectories
             Frames per trajectory and number of trajectories.
+        start
+            First frame or frames, physical units: ``(n_features,)`` or ``(k, n_features)`` for all trajectories, or
+            ``(n_trajectories, k, n_features)``. They are the first frames of what is returned.
+        end
+            Last frame or frames, likewise; with `start` too, trajectories are bridges. `n_frames` may be as long as a window and
+            the frames before it, so that all that is drawn knows of the end.
+        given
+            Anything else that must come out as it is: ``(n_frames, n_features)`` or ``(n_trajectories, n_frames, n_features)`` with
+            NaN for what is to be drawn, for example every tenth frame of a trajectory, or some of the features.
+        label
+            Condition, for all trajectories or one for each, if the model was trained with labels.
         seed
             Root seed; None draws one and records it in the provenance.
         progress
@@ -256,16 +323,80 @@ class TrajGAN:
         -------
         FeatureTrajectories
             `n_trajectories` series ``(n_frames, n_features)``, physical units.
+
+        Raises
+        ------
+        InputError
+            If a shape does not fit, the end is too far away, or labels are missing or unknown.
         """
+        labels = self._encoded_labels(label, n_trajectories)
+        frames = self._given_frames(n_frames, n_trajectories, start, end, given)
         with progress_bar(n_frames, "generating", "frame", shown=progress) as bar:
             return generate_trajectories(
                 self.bundle.generator,
                 self.schema,
                 n_frames=n_frames,
                 n_trajectories=n_trajectories,
+                given=frames,
+                labels=labels,
                 seed=seed,
                 progress=lambda done: bar.update(done - bar.n),
             )
+
+    def _encoded_labels(self, label: Label | Sequence[Label] | None, n_trajectories: int) -> NDArray[np.float32] | None:
+        encoding = self.bundle.labels
+        if encoding is None:
+            if label is not None:
+                raise InputError(f"label: found {label!r}, but this model was trained without labels; leave it out")
+            return None
+        if label is None:
+            known = f"{encoding.values[0]} to {encoding.values[-1]}" if encoding.continuous else ", ".join(map(str, encoding.values))
+            raise InputError(f"label: this model was trained with labels and needs one; give one of {known}")
+        asked = [label] * n_trajectories if isinstance(label, str | float | int) else list(label)
+        if len(asked) != n_trajectories:
+            raise InputError(f"label: expected one label or {n_trajectories}, found {len(asked)}")
+        return encoding.encode(asked)
+
+    def _given_frames(
+        self,
+        n_frames: int,
+        n_trajectories: int,
+        start: ArrayLike | None,
+        end: ArrayLike | None,
+        given: ArrayLike | None,
+    ) -> NDArray[np.float32] | None:
+        """Return all that is given in one array, NaN elsewhere; None if nothing is."""
+        if start is None and end is None and given is None:
+            return None
+        shape = (n_trajectories, n_frames, self.schema.n_features)
+        frames = np.full(shape, np.nan, np.float32)
+        if given is not None:
+            whole = np.asarray(given, dtype=np.float32)
+            if whole.shape not in (shape, shape[1:]):
+                raise InputError(f"given: expected shape {shape[1:]} or {shape}, found {whole.shape}")
+            frames[:] = whole
+        known = 0
+        for name, value in (("start", start), ("end", end)):
+            if value is None:
+                continue
+            part = np.atleast_2d(np.asarray(value, dtype=np.float32))
+            n_given = part.shape[-2]
+            if part.shape not in ((n_given, shape[2]), (n_trajectories, n_given, shape[2])) or not n_given <= n_frames:
+                raise InputError(f"{name}: expected {shape[2]} features for up to {n_frames} frames, found shape {part.shape}")
+            if not np.isfinite(part).all():
+                raise InputError(f"{name}: expected finite values, found {part[~np.isfinite(part)][0]}; give NaN in `given` only")
+            if name == "start":
+                frames[:, :n_given], known = part, n_given
+            else:
+                frames[:, n_frames - n_given :] = part
+                reach = self.bundle.generator.config.window_length + max(known, 1)
+                if n_frames - n_given + 1 > reach:
+                    raise InputError(
+                        f"end: expected at most {reach + n_given - 1} frames, since only one window of "
+                        f"{self.bundle.generator.config.window_length} frames can know of its end, found {n_frames}; "
+                        "train with a longer window_length"
+                    )
+        return frames
 
     def save(self, path: Path | str) -> None:
         """Write the trained model to one file that holds no pickle."""
@@ -295,9 +426,25 @@ def _require_device(device: str) -> None:
         raise InputError(f"device {device!r} is not available here ({str(error).splitlines()[0]}); use 'cpu'") from error
 
 
-def _digest(buffer: WindowBuffer) -> str:
+def _by_replica(
+    labels: Mapping[str, Label] | Sequence[Label] | None, replicas: Sequence[str]
+) -> dict[str, Label] | None:
+    """Labels by replica, as plain values."""
+    if labels is None:
+        return None
+    if not isinstance(labels, Mapping):
+        if len(labels) != len(replicas):
+            raise InputError(f"labels: expected one for each of {len(replicas)} replicas, found {len(labels)}")
+        labels = dict(zip(replicas, labels, strict=True))
+    missing = [replica for replica in replicas if replica not in labels]
+    if missing:
+        raise InputError(f"labels: no label for {missing[0]!r}; give one for each of {', '.join(replicas)}")
+    return {replica: label if isinstance(label := labels[replica], str) else float(label) for replica in replicas}
+
+
+def _digest(trajectories: FeatureTrajectories) -> str:
     """Hash of all frames, 16 hexadecimal digits."""
     digest = hashlib.sha256()
-    for series in buffer.trajectories():
+    for series in trajectories:
         digest.update(series.tobytes())
     return digest.hexdigest()[:16]

@@ -1,0 +1,138 @@
+"""What is not drawn but given: frames and features of a window, and the label of a trajectory."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from numpy.typing import NDArray
+from torch import Tensor
+
+from openmm_trajgan.errors import InputError
+
+Label = str | float
+_FARTHEST_LABEL = 1.0  # beyond the trained values, in units of their range
+
+
+@dataclass(frozen=True)
+class LabelEncoding:
+    """Labels of trajectories as numbers that networks read.
+
+    Names become one number each, 1 for the name of the trajectory and 0 for the others. Numbers, such as a temperature, become one
+    number from -1 to 1 over the trained range, so values between the trained ones can be asked for.
+
+    Parameters
+    ----------
+    values
+        Different labels of the training data, sorted: all of them text, or all of them numbers.
+
+    Examples
+    --------
+    >>> LabelEncoding.of([310.0, 290.0, 310.0]).encode([290, 300]).tolist()
+    [[-1.0], [0.0]]
+    >>> LabelEncoding.of(["folded", "unfolded"]).encode(["unfolded"]).tolist()
+    [[0.0, 1.0]]
+    """
+
+    values: tuple[Label, ...]
+
+    @classmethod
+    def of(cls, labels: Sequence[Label]) -> Self:
+        """Learn the labels of all trajectories.
+
+        Raises
+        ------
+        InputError
+            If text and numbers are mixed, a number is not finite, or all labels are the same.
+        """
+        numbers = [isinstance(label, int | float | np.number) and not isinstance(label, bool) for label in labels]
+        if any(numbers) != all(numbers):
+            raise InputError("labels: expected all of them to be numbers, or all of them text; found both")
+        values = tuple(sorted({float(label) if all(numbers) else str(label) for label in labels}))
+        if all(numbers) and not all(math.isfinite(float(value)) for value in values):
+            raise InputError("labels: expected finite numbers, found NaN or infinity")
+        if len(values) < 2:
+            raise InputError("labels: expected at least two different ones, found the same throughout; train without labels")
+        return cls(values)
+
+    @property
+    def continuous(self) -> bool:
+        """Whether labels are numbers."""
+        return not isinstance(self.values[0], str)
+
+    @property
+    def size(self) -> int:
+        """Numbers that describe a label."""
+        return 1 if self.continuous else len(self.values)
+
+    def encode(self, labels: Sequence[Label]) -> NDArray[np.float32]:
+        """Return the numbers, ``(n_labels, size)``.
+
+        Raises
+        ------
+        InputError
+            If a label was not among the training data: another text, or a number far outside the trained range.
+        """
+        if self.continuous:
+            low, high = float(self.values[0]), float(self.values[-1])
+            try:
+                numbers = np.array([float(label) for label in labels])
+            except ValueError:
+                raise InputError(f"label: expected a number between {low:g} and {high:g}, found {labels[0]!r}") from None
+            far = (high - low) * _FARTHEST_LABEL
+            if not ((numbers >= low - far) & (numbers <= high + far)).all():
+                raise InputError(f"label: expected a number between {low:g} and {high:g}, found {numbers[0]:g}")
+            return (2 * (numbers[:, None] - low) / (high - low) - 1).astype(np.float32)
+        unknown = [label for label in labels if label not in self.values]
+        if unknown:
+            raise InputError(f"label: expected one of {', '.join(map(str, self.values))}, found {unknown[0]}")
+        return np.eye(len(self.values), dtype=np.float32)[[self.values.index(label) for label in labels]]
+
+
+class Given:
+    """Where frames of windows are given, and what is known of the nearest of them.
+
+    Parameters
+    ----------
+    window
+        ``(n_windows, n_frames, n_features)``, reduced coordinates; only what is given is read.
+    mask
+        Which features are given, of the same shape.
+    """
+
+    def __init__(self, window: Float[Tensor, "batch frames features"], mask: Bool[Tensor, "batch frames features"]) -> None:
+        self._window, self._mask = window.clone(), mask
+        numbers = torch.arange(mask.shape[1], device=mask.device)
+        anywhere = mask.any(dim=-1)
+        self._before = torch.where(anywhere, numbers, -1).cummax(dim=1).values
+        self._after = torch.where(anywhere, numbers, len(numbers)).flip(1).cummin(dim=1).values.flip(1)
+
+    def around(self, times: Tensor, reach: int, base: Tensor, differences: Callable[[Tensor, Tensor, Tensor], Tensor], spread: Tensor) -> Tensor:
+        """Describe what is given at some times, and in the nearest given frames less than `reach` before and after them.
+
+        Returns
+        -------
+        torch.Tensor
+            ``(n_windows, n_times, 6 n_features + 2)``: differences to the base frames and marks of what is given, before, after and
+            at the time itself, with the distances in time, in units of the reach, of the first two.
+        """
+        last = self._mask.shape[1] - 1
+        parts = []
+        for side, nearest in ((-1, self._before), (1, self._after)):
+            inside = ((times + side >= 0) & (times + side <= last)).expand(len(self._mask), -1)
+            found = nearest[:, (times + side).clamp(0, last)]
+            distances = (found - times) * side
+            near = inside & (found >= 0) & (found <= last) & (distances < reach)
+            marks = self._of(self._mask, found.clamp(0, last)) & near[..., None]
+            parts += [marks * differences(self._of(self._window, found.clamp(0, last)), base, spread), marks]
+            parts.append((near * distances / reach)[..., None])
+        here = self._mask[:, times]
+        parts += [here * differences(self._window[:, times], base, spread), here]
+        return torch.cat([part.to(base.dtype) for part in parts], dim=-1)
+
+    @staticmethod
+    def _of(tensor: Tensor, frames: Tensor) -> Tensor:
+        return tensor[torch.arange(len(tensor), device=tensor.device)[:, None], frames]
