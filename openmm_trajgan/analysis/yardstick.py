@@ -113,6 +113,11 @@ class Yardstick:
                 raise InputError(f"no feature named {name}; there are {', '.join(names)}")
         n_inputs = int(reference.schema.n_features + reference.schema.periodic.sum())
         fitting, measuring = (reference, reference) if n_inputs <= MOST_TOGETHER else _halves(reference)
+        if all(np.ptp(np.concatenate(fitting.values), axis=0) == 0):
+            raise InputError(
+                f"reference: expected features that change in its first half, on which the states of {n_inputs} coordinates are "
+                f"fitted, found one value in all {fitting.n_frames} frames; give a longer trajectory"
+            )
         microstates = Microstates.fit(fitting, seed=seed)
         timescales = implied_timescales(measuring, lag_ladder(max(map(len, measuring))), microstates=microstates)
         relaxation = Relaxation.fit(Blocks.cut(reference, max(map(len, reference))))

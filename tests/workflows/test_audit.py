@@ -61,12 +61,9 @@ def test_structures_that_a_buffer_keeps_are_compared(trajgan, tmp_path):
     for name, n_structures in (("md", 200), ("bare", 0)):
         frames = positions + rng.normal(0, 0.005, (200, *positions.shape))
         paths[name] = tmp_path / f"{name}.windows"
-        from_universe(
-            MDAnalysis.Universe(topology, (10 * frames).astype(np.float32), dt=1.0),
-            features,
-            WindowBuffer(paths[name], schema=features.schema),
-            n_structures=n_structures,
-        )
+        universe = MDAnalysis.Universe(topology, (10 * frames).astype(np.float32), dt=1.0)
+        with WindowBuffer(paths[name], schema=features.schema) as buffer:
+            from_universe(universe, features, buffer, n_structures=n_structures)
     made = (positions + rng.normal(0, 0.005, (200, *positions.shape))).astype(np.float32)
     np.save(tmp_path / "made.npy", np.stack([features(frame) for frame in made]))
     write_universe(MDAnalysis.Universe(topology, 10 * made, dt=1.0), tmp_path / "made.xtc")
@@ -78,4 +75,4 @@ def test_structures_that_a_buffer_keeps_are_compared(trajgan, tmp_path):
     assert status == 0, err
     assert "Structure: like MD" in out
     page = (tmp_path / "report" / "audit.html").read_text()
-    assert "80 generated frames against as many of held-out MD" in page
+    assert "100 generated frames against as many of held-out MD" in page

@@ -43,7 +43,7 @@ REPORTED = {
     "generated data in one state": (wells(600), one_state(2) / 10 + 1, wells(600, seed=1), "Kinetics"),
     "a constant feature in the reference": (constant(wells(600), 0), wells(600, seed=1), wells(600, seed=2), "constant"),
     "a constant feature in the generated data": (wells(600), constant(wells(600, seed=1), 1), wells(600, seed=2), "constant"),
-    "generated data that do not move": (wells(600), np.ones((600, 2), np.float32), wells(600, seed=2), "constant"),
+    "generated data that do not move": (wells(600), np.ones((600, 2), np.float32), wells(600, seed=2), "does not relax"),
     "generated data shorter than the lag": (wells(600), wells(6), wells(600, seed=2), "shorter than"),
     "one feature": (wells(600, 1), wells(600, 1, seed=1), wells(600, 1, seed=2), "feature 0"),
     "two frames": (wells(2), wells(2, seed=1), wells(2, seed=2), "could not be judged"),
@@ -74,6 +74,7 @@ REFUSED = {
     "NaN in the generated data": (wells(50), not_finite(wells(50), np.nan), "generated.npy: frame 7, column 1 is nan"),
     "infinity in the reference": (not_finite(wells(50), np.inf), wells(50, seed=1), "reference.npy: frame 7, column 1 is inf"),
     "a reference that does not move": (np.ones((50, 2)), wells(50), "reference: expected features that change"),
+    "two frames of many features": (wells(2, 5), wells(2, 5, seed=1), "reference: expected features that change in its first half"),
     "one frame": (wells(50), wells(1), "generated: expected series of at least 2 frames, found 1"),
     "no frame": (wells(50), wells(0), "generated.npy: expected shape (n_frames, 2)"),
 }
