@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -45,6 +46,11 @@ class Comparison:
         self.schema = audit.reference.schema
         self.generated = Blocks.cut(audit.generated, self.yardstick.block_length)
 
+    @cached_property
+    def state_means(self) -> FloatArray:
+        """Means of the features in each metastable state, ``(n_states, n_features)``."""
+        return state_means(self.audit)
+
     def metric(self, kind: type[M]) -> M | None:
         """Return the metric of a kind, if there is one."""
         return next((one for one in self.yardstick.metrics if isinstance(one, kind)), None)
@@ -86,9 +92,7 @@ class Comparison:
         if markov is None:
             return {}
         x, y = (self.schema.names.index(name) for name in names)
-        return {
-            letter: (float(mean[x]), float(mean[y])) for letter, mean in zip(markov.names, state_means(self.audit), strict=True)
-        }
+        return {letter: (float(mean[x]), float(mean[y])) for letter, mean in zip(markov.names, self.state_means, strict=True)}
 
     def coordinates(self, names: Sequence[str]) -> tuple[Coordinate, Coordinate]:
         """Return two features as coordinates."""

@@ -205,11 +205,13 @@ def _transitions(labels: Sequence[NDArray[np.integer]], lag: int, n_states: int)
 def _model(counts: FloatArray) -> tuple[FloatArray, FloatArray, NDArray[np.intp]] | None:
     """Estimate the reversible model on the connected set of most states, of several such on that with most transitions.
 
-    None where a path that hardly ever returns drives stationary probabilities to zero.
+    None where nothing returns to where it was, or so seldom that stationary probabilities fall to zero.
     """
     _, components = connected_components(counts > 0, directed=True, connection="strong")
     sizes = np.bincount(components)
     inside = np.bincount(components, (counts * (components[:, None] == components)).sum(axis=1))
+    if not inside.any():
+        return None
     best = max(np.flatnonzero(inside), key=lambda component: (sizes[component], inside[component]))
     members = np.flatnonzero(components == best)
     try:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, FigureBase
+from matplotlib.ticker import NullLocator
 from numpy.typing import NDArray
 
 from openmm_trajgan.analysis.axes import (
@@ -229,6 +230,7 @@ def displacements(
             visited = np.flatnonzero(np.sum(shares, axis=0) > 0)
             positive = np.concatenate([own[own > 0] for own in shares])
             axes.set(yscale="log", ylim=(positive.min() / 2, positive.max() * 2) if positive.size else (0.1, 1))
+            axes.yaxis.set_minor_locator(NullLocator())
             if visited.size > 1:
                 axes.set_xlim(x[visited[0]], x[visited[-1]])
             if row == 0:

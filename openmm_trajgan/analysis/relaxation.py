@@ -75,11 +75,11 @@ class Relaxation:
         turns = np.array([0.0 if period is None else 2 * np.pi / period for period in self.schema.periods], dtype=np.float32)
         periodic = self.schema.periodic
         points = np.where(periodic, np.cos(turns * blocks.frames), blocks.frames - self.center.astype(np.float32))
-        others = np.sin(turns[periodic] * blocks.frames[:, periodic])
+        others = np.sin(turns * blocks.frames)  # 0 on the line
         n_lags, n_features = len(self.lags), self.schema.n_features
         pairs = np.zeros((blocks.n_blocks, n_lags))
         products = np.zeros((blocks.n_blocks, n_lags, n_features))
-        sums = np.zeros((blocks.n_blocks, n_features + others.shape[1]))
+        sums = np.zeros((blocks.n_blocks, n_features + int(periodic.sum())))
         chunk = max(CHUNK // n_features, 1)
         for start in range(0, blocks.n_frames, chunk):  # what fits into the cache
             stop = min(start + chunk, blocks.n_frames)
@@ -87,7 +87,7 @@ class Relaxation:
             labels = blocks.labels[start:stop]
             firsts = np.concatenate([[0], np.flatnonzero(np.diff(labels)) + 1])
             which = labels[firsts]
-            sums[which] += np.add.reduceat(np.concatenate([here, angles], axis=1), firsts, axis=0, dtype=np.float64)
+            sums[which] += np.add.reduceat(np.concatenate([here, angles[:, periodic]], axis=1), firsts, axis=0, dtype=np.float64)
             for index, lag in enumerate(self.lags.tolist()):
                 n_pairs = min(stop, blocks.n_frames - lag) - start
                 if n_pairs <= 0:
@@ -95,7 +95,8 @@ class Relaxation:
                 inside = remaining >= lag
                 product = np.zeros_like(here)
                 np.multiply(here[:n_pairs], points[start + lag : start + lag + n_pairs], out=product[:n_pairs])
-                product[:n_pairs, periodic] += angles[:n_pairs] * others[start + lag : start + lag + n_pairs]
+                if periodic.any():
+                    product[:n_pairs] += angles[:n_pairs] * others[start + lag : start + lag + n_pairs]
                 product[~inside] = 0
                 pairs[which, index] += np.add.reduceat(inside, firsts, dtype=np.float64)
                 products[which, index] += np.add.reduceat(product, firsts, axis=0)

@@ -1,7 +1,7 @@
 """The report of an audit: one HTML page with its pictures, without script and without anything from the network."""
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ from matplotlib.figure import FigureBase
 from openmm_trajgan.analysis.axes import Coordinate
 from openmm_trajgan.analysis.metric import NOUNS
 from openmm_trajgan.analysis.pictures import MOST_PANELS, Picture, pictures, write_pictures
-from openmm_trajgan.analysis.tables import Words, mean_of, number, percent, tables, write_tables
+from openmm_trajgan.analysis.tables import Row, Words, mean_of, number, percent, tables, write_tables
 from openmm_trajgan.storage import replacing
 
 if TYPE_CHECKING:
@@ -22,15 +22,21 @@ if TYPE_CHECKING:
 def write_report(audit: "Audit", folder: Path | str, name: str = "audit.html", structures: Sequence[FigureBase] = ()) -> Path:
     """Write the page, ``figures/*.png`` and ``*.svg``, and ``tables/*.csv`` into a folder, and return the path of the page."""
     folder = Path(folder)
-    drawn = list(pictures(audit))
-    write_pictures(audit, folder / "figures", [*drawn, *_structures(structures)])
-    write_tables(audit, folder / "tables")
+    drawn = [*pictures(audit), *_structures(structures)]
+    write_pictures(audit, folder / "figures", drawn)
+    filled = tables(audit)
+    write_tables(audit, folder / "tables", filled)
     with replacing(folder / name) as file:
-        file.write(render(audit, structures, drawn).encode())
+        file.write(render(audit, drawn=drawn, filled=filled).encode())
     return folder / name
 
 
-def render(audit: "Audit", structures: Sequence[FigureBase] = (), drawn: Iterable[Picture] | None = None) -> str:
+def render(
+    audit: "Audit",
+    structures: Sequence[FigureBase] = (),
+    drawn: Iterable[Picture] | None = None,
+    filled: Mapping[str, list[Row]] | None = None,
+) -> str:
     """Return the page of an audit as HTML text; everything that comes from the data is escaped.
 
     Parameters
@@ -41,6 +47,8 @@ def render(audit: "Audit", structures: Sequence[FigureBase] = (), drawn: Iterabl
         Rendered frames of generated structures, for example from `openmm_trajgan.analysis.sketch.sketch`.
     drawn
         From `pictures`, if they are drawn already.
+    filled
+        From `tables`, if they are filled already.
     """
     environment = Environment(
         loader=PackageLoader("openmm_trajgan.analysis", "templates"),
@@ -56,7 +64,7 @@ def render(audit: "Audit", structures: Sequence[FigureBase] = (), drawn: Iterabl
         nouns=NOUNS,
         words=Words(audit),
         mean_of=mean_of,
-        tables=tables(audit),
+        tables=tables(audit) if filled is None else filled,
         schema=audit.reference.schema,
         coordinates=[Coordinate.of(audit.reference.schema, name) for name in audit.reference.schema.names[:MOST_PANELS]],
         pictures=shown,

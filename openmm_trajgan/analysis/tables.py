@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -55,15 +55,24 @@ def tables(audit: "Audit") -> dict[str, list[Row]]:
     return {name: rows for name, rows in found.items() if rows}
 
 
-def write_tables(audit: "Audit", folder: Path | str) -> list[Path]:
+def write_tables(audit: "Audit", folder: Path | str, filled: Mapping[str, list[Row]] | None = None) -> list[Path]:
     """Write every table to ``folder/<name>.csv`` and return the paths; the same audit gives the same bytes.
 
     Numbers have six significant digits, missing ones are empty, infinite ones are ``inf``.
+
+    Parameters
+    ----------
+    audit
+        What to write.
+    folder
+        Made if it is not there.
+    filled
+        From `tables`, if they are filled already.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
-    for name, rows in tables(audit).items():
+    for name, rows in (tables(audit) if filled is None else filled).items():
         text = io.StringIO()
         writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
         writer.writeheader()

@@ -113,6 +113,11 @@ class Yardstick:
                 raise InputError(f"no feature named {name}; there are {', '.join(names)}")
         n_inputs = int(reference.schema.n_features + reference.schema.periodic.sum())
         fitting, measuring = (reference, reference) if n_inputs <= MOST_TOGETHER else _halves(reference)
+        if all(np.ptp(np.concatenate(fitting.values), axis=0) == 0):
+            raise InputError(
+                f"reference: expected features that change in its first half, on which the states of {n_inputs} coordinates are "
+                f"fitted, found one value in all {fitting.n_frames} frames; give a longer trajectory"
+            )
         microstates = Microstates.fit(fitting, seed=seed)
         timescales = implied_timescales(measuring, lag_ladder(max(map(len, measuring))), microstates=microstates)
         relaxation = Relaxation.fit(Blocks.cut(reference, max(map(len, reference))))
@@ -201,17 +206,17 @@ class Yardstick:
     def _measured(self, metric: Metric, part: Blocks, blocks: Blocks) -> Iterator[FigureOfMerit]:
         rng = np.random.default_rng(self.seed)  # the same blocks for every metric and data set
         reference, data = metric.tally(part), metric.tally(blocks)
-        train = None if self.train is None else metric.tally(self.train)
+        copying = metric.figures[0].group == "copying"  # training data are no yardstick for being unlike training data
+        train = None if self.train is None or copying else metric.tally(self.train)
         whole, other = reference.sum(axis=0, keepdims=True), data.sum(axis=0, keepdims=True)
         values = metric.evaluate(whole, other)[0]
         sizes = (len(reference), len(data))
         both = np.concatenate([reference, data])
         null = permutations(_weighted(metric, both, both), *sizes, N_RESAMPLES, rng)
         resampled = bootstrap(_weighted(metric, reference, data), *sizes, N_RESAMPLES, rng)
-        copying = metric.figures[0].group == "copying"  # training data are no yardstick for being unlike training data
         md, frames = reference, part.sizes.astype(np.float64)
         information = np.full(len(values), np.nan)
-        if train is not None and self.train is not None and not copying:
+        if train is not None and self.train is not None:
             md, frames = np.concatenate([reference, train]), np.concatenate([frames, self.train.sizes])
             information = metric.evaluate(whole, train.sum(axis=0, keepdims=True))[0]
         n_frames = (part.n_frames, blocks.n_frames)

@@ -8,10 +8,14 @@ from typing import Any
 from pydantic import Field
 
 from openmm_trajgan.analysis.audit import Audit, audit
+from openmm_trajgan.buffer import WindowBuffer
 from openmm_trajgan.errors import BelowThresholdError, InputError
+from openmm_trajgan.schema import FeatureTrajectories
 from openmm_trajgan.workflows.config import Argument, replace_folder, require_new, require_outside
 from openmm_trajgan.workflows.data import DataConfig, load_data
 from openmm_trajgan.workflows.progress import progress_bar
+
+_ANGSTROM = 10.0  # per nm
 
 
 class AuditConfig(DataConfig):
@@ -24,7 +28,10 @@ class AuditConfig(DataConfig):
     baselines: bool = Field(False, description="also judge a Markov state model, VAR(1) and a bootstrap of the training MD")
     temperature: float = Field(300.0, gt=0, allow_inf_nan=False, description="temperature of the MD, K, for free energies")
     topology: Path | None = Field(None, description="PDB file of the molecule, to compare structures too")
-    reference_structures: Path | None = Field(None, description="trajectory of held-out MD, for example an .xtc or .dcd file")
+    reference_structures: Path | None = Field(
+        None,
+        description="trajectory of held-out MD, for example an .xtc or .dcd file; default: what the reference buffer keeps",
+    )
     generated_structures: Path | None = Field(None, description="trajectory of generated structures, as trajgan backmap writes")
     fail_below: float | None = Field(
         None,
@@ -55,7 +62,7 @@ def run(config: AuditConfig) -> str:
             train,
             temperature=config.temperature,
             baselines=config.baselines,
-            structures=_universes(*structures),
+            structures=_universes(reference, *structures),
             seed=config.seed,
             progress=bar.update,
         )
@@ -76,24 +83,31 @@ def _command(config: AuditConfig) -> str:
     return shlex.join(words)
 
 
-def _universes(topology: Path | None, reference: Path | None, generated: Path | None) -> tuple[Any, Any] | None:
-    given = [path for path in (topology, reference, generated) if path is not None]
+def _universes(
+    reference: FeatureTrajectories | WindowBuffer, topology: Path | None, simulated: Path | None, generated: Path | None
+) -> tuple[Any, Any] | None:
+    """Open structures of held-out MD, from a file or as its buffer keeps them, and generated ones; None if not asked for."""
+    given = [path for path in (topology, simulated, generated) if path is not None]
     if not given:
         return None
-    if topology is None or reference is None or generated is None:
-        raise InputError(
-            "structures: expected --topology, --reference-structures and --generated-structures; give all three or none"
-        )
     for path in given:
         if not path.is_file():
             raise InputError(f"{path}: no such file; give a topology and two trajectories of the same atoms")
+    coordinates: Any = None if simulated is None else str(simulated)
+    if simulated is None and isinstance(reference, WindowBuffer) and any(map(reference.has_structures, reference.streams)):
+        coordinates = _ANGSTROM * reference.structures()
+    if topology is None or generated is None or coordinates is None:
+        raise InputError(
+            "structures: expected --topology, --reference-structures (unless the reference is a buffer that keeps structures) "
+            "and --generated-structures; give all three or none"
+        )
     import MDAnalysis
 
     try:
-        return MDAnalysis.Universe(str(topology), str(reference)), MDAnalysis.Universe(str(topology), str(generated))
+        return MDAnalysis.Universe(str(topology), coordinates), MDAnalysis.Universe(str(topology), str(generated))
     except (ValueError, OSError, TypeError, EOFError) as error:
-        text = " ".join(str(error).split())
-        raise InputError(f"{topology}, {reference}, {generated}: MDAnalysis cannot read them together ({text})") from error
+        files, text = ", ".join(map(str, given)), " ".join(str(error).split())
+        raise InputError(f"{files}: MDAnalysis cannot read them together ({text})") from error
 
 
 def _require_worth(result: Audit, least: float, page: Path) -> None:

@@ -39,6 +39,12 @@ class CollectConfig(WorkflowConfig):
     features: Literal["torsions", "distances"] = Field(
         "torsions", description="features of stored MD: backbone torsions, or distances between alpha carbons"
     )
+    structures: int = Field(
+        500,
+        ge=0,
+        description="consecutive frames per simulation to keep with all positions (at most 64 MiB), for trajgan backmap and to "
+        "compare structures with in trajgan audit",
+    )
     resume: bool = Field(False, description="continue an interrupted simulation from its last checkpoint")
     force: bool = Field(False, description="replace an existing buffer")
 
@@ -71,6 +77,7 @@ def run(config: CollectConfig) -> str:
             n_frames=config.frames,
             n_replicas=config.replicas,
             seed=config.seed,
+            n_structures=config.structures,
             processes=config.processes,
             resume=config.resume,
         )
@@ -78,7 +85,7 @@ def run(config: CollectConfig) -> str:
         assert config.topology is not None
         with TemporaryDirectory(dir=config.out.parent, prefix=f".{config.out.name}.") as unfinished:
             made = Path(unfinished) / "buffer"
-            collect_stored(config.topology, config.trajectory, made, config.features)
+            collect_stored(config.topology, config.trajectory, made, config.features, config.structures)
             replace_folder(config.out)
             made.replace(config.out)
         config.write_beside(config.out)
@@ -96,6 +103,7 @@ def collect_system(
     *,
     n_frames: int,
     n_replicas: int,
+    n_structures: int = 500,
     seed: int | None = None,
     processes: int | None = None,
     resume: bool = False,
@@ -111,6 +119,9 @@ def collect_system(
         Folder of the buffer.
     n_frames, n_replicas
         Frames per replica and number of replicas.
+    n_structures
+        Consecutive frames per simulation to keep with all positions, for backmapping and to compare structures with; at most
+        64 MiB, and none of systems whose features are coordinates.
     seed
         Root seed; replica k is the same whatever the number of processes.
     processes
@@ -139,7 +150,7 @@ def collect_system(
     for start in range(0, n_replicas, per_context):
         n_here = min(per_context, n_replicas - start)
         stream = f"replica{start:04d}" if per_context == 1 else f"batch{start // per_context:04d}-replica"
-        jobs.append((name, out, stream, n_here, n_frames, seeds.integer(f"replica {start}")))
+        jobs.append((name, out, stream, n_here, n_frames, n_structures, seeds.integer(f"replica {start}")))
     pool = executor or ProcessPoolExecutor(
         min(processes or os.cpu_count() or 1, len(jobs)), mp_context=multiprocessing.get_context("spawn")
     )
@@ -160,7 +171,9 @@ def collect_system(
     return buffer
 
 
-def simulate_replicas(name: str, out: Path, stream: str, n_replicas: int, n_frames: int, seed: int, resume: bool) -> None:
+def simulate_replicas(
+    name: str, out: Path, stream: str, n_replicas: int, n_frames: int, n_structures: int, seed: int, resume: bool
+) -> None:
     """Run one simulation, which holds `n_replicas` replicas, up to `n_frames` frames; a job for a worker process."""
     from openmm_trajgan.windows.reporter import WindowReporter
 
@@ -177,7 +190,7 @@ def simulate_replicas(name: str, out: Path, stream: str, n_replicas: int, n_fram
         stream=stream,
         n_replicas=n_replicas,
         append=resume,
-        n_structures=0 if system.topology() is None else 500,
+        n_structures=0 if system.topology() is None else n_structures,
     )
     simulation.reporters.append(reporter)
     last = n_frames * system.report_interval
@@ -190,7 +203,7 @@ def simulate_replicas(name: str, out: Path, stream: str, n_replicas: int, n_fram
     buffer.close()
 
 
-def collect_stored(topology: Path, trajectories: list[Path], out: Path, kind: str) -> WindowBuffer:
+def collect_stored(topology: Path, trajectories: list[Path], out: Path, kind: str, n_structures: int = 500) -> WindowBuffer:
     """Featurise stored trajectories, one replica each, into a buffer on disk.
 
     Raises
@@ -218,7 +231,7 @@ def collect_stored(topology: Path, trajectories: list[Path], out: Path, kind: st
     with progress_bar(len(universes), "reading", "trajectory") as bar:
         for index, universe in enumerate(universes):
             try:
-                from_universe(universe, features, buffer, stream=f"replica{index:04d}")
+                from_universe(universe, features, buffer, stream=f"replica{index:04d}", n_structures=n_structures)
             except NonFiniteError as error:
                 raise InputError(f"{trajectories[index]}: {error}") from error
             bar.update()

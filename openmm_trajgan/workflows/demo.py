@@ -4,11 +4,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import MDAnalysis
 from pydantic import Field
 
 from openmm_trajgan.analysis.audit import Audit, audit
 from openmm_trajgan.analysis.pictures import overview
 from openmm_trajgan.backmap.universe import to_universe, write_universe
+from openmm_trajgan.buffer import WindowBuffer
 from openmm_trajgan.schema import FeatureTrajectories
 from openmm_trajgan.seeding import Seeds
 from openmm_trajgan.storage import replacing
@@ -16,6 +18,9 @@ from openmm_trajgan.systems import NAMES, get_system
 from openmm_trajgan.workflows.collect import collect_system
 from openmm_trajgan.workflows.config import Argument, WorkflowConfig, replace_folder, require_new
 from openmm_trajgan.workflows.estimator import TrajGAN
+
+_ANGSTROM = 10.0  # per nm
+_FEWEST_STRUCTURES = 200
 
 
 @dataclass(frozen=True)
@@ -78,12 +83,13 @@ def run(config: DemoConfig) -> str:
         out / "md.windows",
         n_frames=protocol.n_frames,
         n_replicas=protocol.n_replicas,
+        n_structures=protocol.n_frames,
         seed=seeds.integer("simulation"),
         processes=config.processes,
         resume=config.resume,
     )
-    held_out = buffer.trajectories(buffer.streams[-protocol.n_held_out :])
-    train = buffer.trajectories(buffer.streams[: -protocol.n_held_out])
+    shown, kept = buffer.streams[: -protocol.n_held_out], buffer.streams[-protocol.n_held_out :]
+    train, held_out = buffer.trajectories(shown), buffer.trajectories(kept)
 
     if model.exists():
         gan = TrajGAN.load(model)
@@ -100,12 +106,22 @@ def run(config: DemoConfig) -> str:
     topology = system.topology()
     universe = to_universe(generated, topology, None if topology is None else buffer, trajectory=0)
     write_universe(universe, out / "generated.xtc", overwrite=True)
-    result = audit(held_out, generated, train, seed=config.seed)
+    simulated = None if topology is None else _held_out_structures(buffer, kept[0], topology)
+    structures = None if simulated is None else (simulated, universe)
+    result = audit(held_out, generated, train, structures=structures, seed=config.seed)
     result.to_json(out / "audit.json")
     result.to_html(out / "report.html")
     with replacing(out / "overview.png") as file:
         overview(result).savefig(file, format="png", dpi=150)
     return _five_lines(config, system.title, held_out, train, generated, universe, result)
+
+
+def _held_out_structures(buffer: WindowBuffer, stream: str, topology: Any) -> MDAnalysis.Universe | None:
+    """Return the structures kept of a replica; None if an interruption near its end left too few to compare with."""
+    if not buffer.has_structures(stream):
+        return None
+    structures = buffer.structures([stream])
+    return MDAnalysis.Universe(topology, _ANGSTROM * structures) if len(structures) >= _FEWEST_STRUCTURES else None
 
 
 def _five_lines(

@@ -29,6 +29,15 @@ def test_a_path_that_never_returns_has_no_model():
     assert states.reason.startswith("the reference has")
 
 
+def test_noise_that_never_returns_has_no_model():
+    """Every frame is a microstate of its own, and no two of them are joined both ways."""
+    schema = FeatureSchema(names=("a",), units=("rad",), periods=(2 * np.pi,), frame_interval=100.0)
+    noise = FeatureTrajectories([np.random.default_rng(1).uniform(-3, 3, (50, 1))], schema)
+    space = SlowSpace.fit(noise, lag_in_frames(100.0))
+    assert isinstance(space, SlowSpace)
+    assert isinstance(MetastableStates.fit(noise, space, 0), Missing)
+
+
 def test_counts_without_a_reversible_model(reference, space, monkeypatch):
     def fail(counts):
         raise RuntimeError("Stationary distribution contains entries smaller than 0")

@@ -34,6 +34,13 @@ def test_pictures_are_files_of_the_same_bytes_for_the_same_audit(wells_audit, dr
         assert "dc:date" not in path.read_text()
 
 
+def test_a_format_does_not_depend_on_which_was_made_before(wells_audit, drawn):
+    alone = next(pictures(wells_audit))
+    assert drawn[0].png  # arranges
+    assert alone.svg == drawn[0].svg
+    assert alone.png == drawn[0].png
+
+
 def test_bands_hold_the_lines(drawn):
     picture = next(one for one in drawn if one.name == "autocorrelations")
     axes = picture.figure.axes[0]

@@ -4,7 +4,10 @@ import MDAnalysis
 import numpy as np
 from openmm import app
 
+from openmm_trajgan.backmap.universe import write_universe
+from openmm_trajgan.buffer import WindowBuffer
 from openmm_trajgan.systems import alanine_dipeptide
+from openmm_trajgan.windows.from_universe import from_universe
 
 
 def test_an_audit_that_falls_below_the_threshold_ends_with_status_3_after_the_report(trajgan, tmp_path):
@@ -46,3 +49,30 @@ def test_an_audit_compares_structures_given_a_topology(trajgan, tmp_path):
     assert status == 0, err
     assert "Structure: like MD" in out
     assert (tmp_path / "report" / "figures" / "structure_1.png").exists()
+
+
+def test_structures_that_a_buffer_keeps_are_compared(trajgan, tmp_path):
+    topology, positions = alanine_dipeptide.topology_and_positions()
+    with (tmp_path / "top.pdb").open("w") as file:
+        app.PDBFile.writeFile(topology, positions * 10, file)
+    features = alanine_dipeptide.features()
+    rng = np.random.default_rng(1)
+    paths = {}
+    for name, n_structures in (("md", 200), ("bare", 0)):
+        frames = positions + rng.normal(0, 0.005, (200, *positions.shape))
+        paths[name] = tmp_path / f"{name}.windows"
+        universe = MDAnalysis.Universe(topology, (10 * frames).astype(np.float32), dt=1.0)
+        with WindowBuffer(paths[name], schema=features.schema) as buffer:
+            from_universe(universe, features, buffer, n_structures=n_structures)
+    made = (positions + rng.normal(0, 0.005, (200, *positions.shape))).astype(np.float32)
+    np.save(tmp_path / "made.npy", np.stack([features(frame) for frame in made]))
+    write_universe(MDAnalysis.Universe(topology, 10 * made, dt=1.0), tmp_path / "made.xtc")
+    options = ("--topology", tmp_path / "top.pdb", "--generated-structures", tmp_path / "made.xtc", "--out", tmp_path / "report")
+    status, _, err = trajgan("audit", paths["bare"], tmp_path / "made.npy", *options)
+    assert status == 2
+    assert "unless the reference is a buffer that keeps structures" in err
+    status, out, err = trajgan("audit", paths["md"], tmp_path / "made.npy", *options)
+    assert status == 0, err
+    assert "Structure: like MD" in out
+    page = (tmp_path / "report" / "audit.html").read_text()
+    assert "100 generated frames against as many of held-out MD" in page

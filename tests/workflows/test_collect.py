@@ -56,6 +56,24 @@ def test_processes_side_by_side_write_one_buffer(tmp_path):
     assert buffer.structures().shape == (40, 22, 3)
 
 
+def test_as_many_structures_are_kept_as_asked_for(tmp_path, in_this_process):
+    for n_structures, found in ((0, False), (4, True)):
+        buffer = collect.collect_system(
+            "alanine_dipeptide",
+            tmp_path / str(n_structures),
+            n_frames=6,
+            n_replicas=2,
+            n_structures=n_structures,
+            seed=1,
+            executor=in_this_process,
+        )
+        assert [buffer.has_structures(stream) for stream in buffer.streams] == [found] * 2
+    kept = [buffer.structures([stream]) for stream in buffer.streams]
+    assert [len(one) for one in kept] == [4, 4]
+    torsions = [alanine_dipeptide.features()(frame) for frame in kept[1]]
+    assert np.stack(torsions) == pytest.approx(buffer.trajectories().values[1][:4], abs=1e-5)
+
+
 @pytest.mark.filterwarnings("ignore:DCDReader currently makes")
 def test_stored_md_gives_the_frames_a_reporter_would_have_stored(tmp_path, trajgan):
     from openmm import app
