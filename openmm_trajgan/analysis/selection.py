@@ -42,7 +42,9 @@ class ValidationScore:
         """Measure the training data."""
         sets = [Blocks.cut(data, data.n_frames) for data in (validation, train)]
         names = validation.schema.names
-        metrics: list[Metric] = [Densities(tuple(_observable(one, sets) for one in (*((name,) for name in names), *list(pairwise(names))[:N_PAIRS])))]
+        metrics: list[Metric] = [
+            Densities(tuple(_observable(one, sets) for one in (*((name,) for name in names), *list(pairwise(names))[:N_PAIRS])))
+        ]
         displacements = Displacements.fit(sets[0], tuple(sets))
         metrics += [displacements] if displacements.edges else []
         reference = tuple(_sum(metric, sets[0]) for metric in metrics)
@@ -66,4 +68,4 @@ def _observable(names: Sequence[str], sets: Sequence[Blocks]) -> Observable:
 
 
 def _sum(metric: Metric, blocks: Blocks) -> FloatArray:
-    return metric.tally(blocks).sum(axis=0, keepdims=True)
+    return np.asarray(metric.tally(blocks).sum(axis=0, keepdims=True))

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
 import torch
@@ -40,7 +39,7 @@ class LabelEncoding:
     values: tuple[Label, ...]
 
     @classmethod
-    def of(cls, labels: Sequence[Label]) -> Self:
+    def of(cls, labels: Sequence[Label]) -> "LabelEncoding":
         """Learn the labels of all trajectories.
 
         Raises
@@ -110,7 +109,9 @@ class Given:
         self._before = torch.where(anywhere, numbers, -1).cummax(dim=1).values
         self._after = torch.where(anywhere, numbers, len(numbers)).flip(1).cummin(dim=1).values.flip(1)
 
-    def around(self, times: Tensor, reach: int, base: Tensor, differences: Callable[[Tensor, Tensor, Tensor], Tensor], spread: Tensor) -> Tensor:
+    def around(
+        self, times: Tensor, reach: int, base: Tensor, differences: Callable[[Tensor, Tensor, Tensor], Tensor], spread: Tensor
+    ) -> Tensor:
         """Describe what is given at some times, and in the nearest given frames less than `reach` before and after them.
 
         Returns

@@ -66,7 +66,10 @@ class MultiScaleCritic(nn.Module):
         return positions
 
     def patches(
-        self, windows: Float[Tensor, "batch frames features"], positions: list[Tensor], labels: Float[Tensor, "batch labels"] | None = None
+        self,
+        windows: Float[Tensor, "batch frames features"],
+        positions: list[Tensor],
+        labels: Float[Tensor, "batch labels"] | None = None,
     ) -> list[Float[Tensor, "rows inputs"]]:
         """Cut the patches, one tensor per scale."""
         rows = torch.arange(len(windows), device=windows.device)[:, None, None]

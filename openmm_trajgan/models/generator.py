@@ -73,7 +73,7 @@ class _Pass:
 
     @classmethod
     def both(cls, config: GeneratorConfig, stride: int) -> Iterator["_Pass"]:
-        """Odd multiples of the stride: first 1, 5, 9 …, then 3, 7, 11 …"""
+        """Yield odd multiples of the stride: first 1, 5, 9 and so on, then 3, 7, 11 and so on."""
         for first in (1, 3):
             if first * stride < config.window_length:
                 offsets = torch.arange(first * stride, config.window_length, 4 * stride)
@@ -123,7 +123,9 @@ class WindowGenerator(nn.Module):
         parts = [window.new_ones(len(window), 1), *([] if labels is None else [labels])]
         if given is not None:
             time = torch.tensor([self.config.context_length], device=window.device)
-            parts.append(given.around(time, self.config.window_length + 1, base[:, None], self._differences, self.start.spread)[:, 0])
+            parts.append(
+                given.around(time, self.config.window_length + 1, base[:, None], self._differences, self.start.spread)[:, 0]
+            )
         return torch.cat(parts, dim=-1), base
 
     def _end_inputs(

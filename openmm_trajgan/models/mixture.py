@@ -81,7 +81,7 @@ class ConditionalMixture(nn.Module):
         """Mean offsets (reduced), log residual deviations and regression coefficients (units of spread) of components."""
         n_features = len(self.periodic)
         sizes = [n_features] * (3 if self.any_periodic else 2) + [self.n_coefficients]
-        along, log_residuals, *across, coefficients = outputs.split(sizes, dim=-1)
+        along, log_residuals, *across, coefficients = torch.split(outputs, sizes, dim=-1)
         log_residuals = _MIN_LOG_RESIDUAL + nn.functional.softplus(log_residuals - _MIN_LOG_RESIDUAL)
         means = self.spread * (along + linear)
         if across:
@@ -179,12 +179,12 @@ class ConditionalMixture(nn.Module):
         return drawn if given is None or frames is None else torch.where(given, frames, drawn)
 
     def _described(self, hidden: Float[Tensor, "batch hidden"], chosen: Tensor) -> Float[Tensor, "batch outputs"]:
-        """Outputs for the chosen component of every row; the others are not computed."""
+        """Compute the outputs for the chosen component of every row, not those for the others."""
         weights = self.describe.weight.reshape(self.n_components, -1, hidden.shape[1])
         biases = self.describe.bias.reshape(self.n_components, -1)
         order = chosen.argsort()
         counts = torch.bincount(chosen, minlength=self.n_components).tolist()
-        parts = hidden[order].split(counts)
+        parts = torch.split(hidden[order], counts)
         sorted_outputs = torch.cat([nn.functional.linear(*part) for part in zip(parts, weights, biases, strict=True)])
         outputs = torch.empty_like(sorted_outputs)
         outputs[order] = sorted_outputs
@@ -202,7 +202,8 @@ class ConditionalMixture(nn.Module):
         if given is None or known is None:
             if self.coupling is not None:
                 matrix = torch.eye(n_features, device=residuals.device, dtype=residuals.dtype) - self.coupling.tril(-1)
-                return torch.linalg.solve_triangular(matrix, residuals.T, upper=False, unitriangular=True).T
+                solved: Tensor = torch.linalg.solve_triangular(matrix, residuals.T, upper=False, unitriangular=True).T
+                return solved
             if not self.n_coefficients:
                 return residuals
         columns: list[Tensor] = []

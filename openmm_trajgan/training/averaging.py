@@ -4,6 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+Tensors = tuple[Tensor, ...] | list[Tensor]
+
 
 def exponential_average(model: nn.Module, decay: float = 0.999) -> AveragedModel:
     """Return an exponential moving average of `model` that follows quickly at first.
@@ -11,7 +13,7 @@ def exponential_average(model: nn.Module, decay: float = 0.999) -> AveragedModel
     After n updates the weight of the past is min(decay, (1+n)/(10+n)).
     """
 
-    def average(means: tuple[Tensor, ...], current: tuple[Tensor, ...], n_averaged: Tensor | int) -> None:
+    def average(means: Tensors, current: Tensors, n_averaged: Tensor | int) -> None:
         n = float(n_averaged)
         weight = 1 - min(decay, (1 + n) / (10 + n))
         torch._foreach_lerp_(list(means), list(current), weight)

@@ -24,8 +24,8 @@ from openmm_trajgan.models.critic import MultiScaleCritic
 from openmm_trajgan.models.generator import WindowGenerator
 from openmm_trajgan.models.objective import critic_loss, generator_loss
 from openmm_trajgan.seeding import Seeds
-from openmm_trajgan.training.given import draw_given
 from openmm_trajgan.training.averaging import exponential_average
+from openmm_trajgan.training.given import draw_given
 from openmm_trajgan.training.interrupt import deferred_interrupt
 
 _HISTORY_POINTS = 200
@@ -217,8 +217,8 @@ class Trainer:
             self.n_skipped += 1
             if self.n_skipped > _MOST_SKIPPED:
                 raise NonFiniteError(
-                    f"training step {self.step}: the loss is not finite ({figures}), for the {self.n_skipped}th time although the "
-                    "learning rate was halved each time; look for features that hardly vary or take few values, or lower likelihood_rate"
+                    f"training step {self.step}: the loss is not finite ({figures}), although the learning rate was "
+                    f"halved {_MOST_SKIPPED} times; look for features that hardly vary or take few values, or lower likelihood_rate"
                 )
         elif self.step % max(1, self.n_steps // _HISTORY_POINTS) == 0:
             self.history.append({"step": self.step, **figures})

@@ -50,14 +50,14 @@ def load_data(path: Path, config: DataConfig, like: FeatureSchema | None = None)
             raise InputError(f"{path}: expected a window buffer (buffer.json) or .npy files in the folder, found neither")
         series, names = [], []
         for file in files:
-            array = _load_array(file)
+            array = load_array(file)
             if array.ndim != 2:
                 raise InputError(f"{file}: expected one trajectory (n_frames, n_features), found shape {array.shape}")
             series.append(array)
             names.append(file.stem)
         return _with_schema(series, names, files, config, like)
     if path.suffix == ".npy":
-        array = _load_array(path)
+        array = load_array(path)
         if array.ndim not in (2, 3):
             raise InputError(
                 f"{path}: expected (n_frames, n_features) or (n_trajectories, n_frames, n_features), found shape {array.shape}"
@@ -89,7 +89,14 @@ def _has_schema(path: Path) -> bool:
         raise InputError(f"{path}: not a complete .npz file ({error})") from error
 
 
-def _load_array(path: Path) -> NDArray[Any]:
+def load_array(path: Path) -> NDArray[Any]:
+    """Read an ``.npy`` file of real numbers.
+
+    Raises
+    ------
+    InputError
+        If it is not one.
+    """
     try:
         return _checked(np.load(path, allow_pickle=False), path)
     except (OSError, ValueError, EOFError) as error:

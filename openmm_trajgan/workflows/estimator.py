@@ -350,7 +350,9 @@ class TrajGAN:
                 raise InputError(f"label: found {label!r}, but this model was trained without labels; leave it out")
             return None
         if label is None:
-            known = f"{encoding.values[0]} to {encoding.values[-1]}" if encoding.continuous else ", ".join(map(str, encoding.values))
+            known = (
+                f"{encoding.values[0]} to {encoding.values[-1]}" if encoding.continuous else ", ".join(map(str, encoding.values))
+            )
             raise InputError(f"label: this model was trained with labels and needs one; give one of {known}")
         asked = [label] * n_trajectories if isinstance(label, str | float | int) else list(label)
         if len(asked) != n_trajectories:
@@ -426,9 +428,7 @@ def _require_device(device: str) -> None:
         raise InputError(f"device {device!r} is not available here ({str(error).splitlines()[0]}); use 'cpu'") from error
 
 
-def _by_replica(
-    labels: Mapping[str, Label] | Sequence[Label] | None, replicas: Sequence[str]
-) -> dict[str, Label] | None:
+def _by_replica(labels: Mapping[str, Label] | Sequence[Label] | None, replicas: Sequence[str]) -> dict[str, Label] | None:
     """Labels by replica, as plain values."""
     if labels is None:
         return None

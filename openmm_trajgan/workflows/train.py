@@ -6,7 +6,7 @@ from pydantic import Field
 
 from openmm_trajgan.errors import InputError
 from openmm_trajgan.workflows.config import Argument, require_new
-from openmm_trajgan.workflows.data import DataConfig, load_data
+from openmm_trajgan.workflows.data import DataConfig, as_trajectories, load_data
 from openmm_trajgan.workflows.estimator import TrajGAN
 
 
@@ -15,13 +15,25 @@ class TrainConfig(DataConfig):
 
     data: Path = Argument(description="window buffer, .npy/.npz file, or folder of .npy files (one trajectory each)")
     out: Path = Field(description="model file to write, for example model.trajgan")
-    window_length: int = Field(64, description="frames drawn in one shot, a power of two; trajectories need one frame more")
+    window_length: int = Field(64, description="frames drawn in one shot; trajectories need one frame more")
+    label: list[str] = Field(
+        [], description="condition of each replica in turn, for example its temperature; once per replica, numbers or texts"
+    )
+    validation: Path | None = Field(None, description="other trajectories, by which to choose between stages of the training")
     minutes: float = Field(3.0, gt=0, description="how long to train, minutes")
     steps: int | None = Field(None, ge=2, description="training steps, instead of minutes: repeats a run exactly")
     seed: int | None = Field(None, ge=0, description="root seed; none draws one and records it")
     device: str = Field("cpu", description="where to train, as PyTorch spells it")
     resume: bool = Field(False, description="continue an interrupted training from OUT.checkpoint")
     force: bool = Field(False, description="replace an existing model")
+
+
+def parse_labels(texts: list[str]) -> list[str] | list[float]:
+    """Return labels as numbers if all of them are."""
+    try:
+        return [float(text) for text in texts]
+    except ValueError:
+        return texts
 
 
 def run(config: TrainConfig) -> str:
@@ -34,7 +46,17 @@ def run(config: TrainConfig) -> str:
         config = config.with_seed()
     gan = TrajGAN(config.window_length, device=config.device)
     data = load_data(config.data, config)
-    gan.fit(data, minutes=config.minutes, steps=config.steps, seed=config.seed, checkpoint=checkpoint, resume=config.resume)
+    validation = None if config.validation is None else as_trajectories(load_data(config.validation, config, data.schema))
+    gan.fit(
+        data,
+        labels=parse_labels(config.label) or None,
+        validation=validation,
+        minutes=config.minutes,
+        steps=config.steps,
+        seed=config.seed,
+        checkpoint=checkpoint,
+        resume=config.resume,
+    )
     gan.save(config.out)
     record = gan.training_record
     config.model_copy(update={"seed": record["seed"]}).write_beside(config.out)
