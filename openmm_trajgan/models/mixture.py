@@ -76,7 +76,7 @@ class ConditionalMixture(nn.Module):
         return nn.functional.silu(self.second(hidden)), linear
 
     def _parameters_from(
-        self, outputs: Float[Tensor, "*batch outputs"], linear: Float[Tensor, "*batch features"]
+        self, outputs: Float[Tensor, "*batch outputs"], linear: Float[Tensor, "... features"]
     ) -> tuple[Float[Tensor, "*batch features"], Float[Tensor, "*batch features"], Float[Tensor, "*batch pairs"]]:
         """Mean offsets (reduced), log residual deviations and regression coefficients (units of spread) of components."""
         n_features = len(self.periodic)
