@@ -22,6 +22,7 @@ from openmm_trajgan.models.mixture import ConditionalMixture
 
 _START_COMPONENTS = 24
 _FARTHEST = 50.0  # spreads; a network must not be asked about more distant neighbours than it was shown
+_SHORT = 2  # frames; strides up to here, three quarters of all frames, are simple and have networks half as large
 _REACHES = (1, 2, 3, 5)  # strides from a midpoint to the neighbours it sees on either side
 
 
@@ -114,7 +115,16 @@ class WindowGenerator(nn.Module):
         n_inputs = n_embedded + len(lags) * (n_features + 1) + config.n_labels + n_given
         self.end = ConditionalMixture(periodic, n_inputs, spreads[1], **sizes)
         n_inputs = n_embedded + 2 * len(_REACHES) * (n_features + 1) + 1 + config.n_labels + n_given
-        self.midpoints = nn.ModuleList(ConditionalMixture(periodic, n_inputs, spread, **sizes) for spread in spreads[2:])
+        self.midpoints = nn.ModuleList(
+            ConditionalMixture(
+                periodic,
+                n_inputs,
+                spread,
+                n_components=config.n_components if stride > _SHORT else config.n_components // 2,
+                hidden=config.hidden if stride > _SHORT else config.hidden // 2,
+            )
+            for stride, spread in zip(config.strides, spreads[2:], strict=True)
+        )
         nn.init.normal_(self.start.describe.bias, std=1.0)  # components must begin apart to share the work
 
     def _start_inputs(self, window: Tensor, labels: Tensor | None, given: Given | None) -> tuple[Tensor, Tensor]:
@@ -157,7 +167,7 @@ class WindowGenerator(nn.Module):
         stride, periodic, config = self.config.strides[level], self.encoding.periodic, self.config
         first, last, times = config.context_length - known, config.n_frames - 1, midpoints.times
         gap = (last - times).clamp_max(stride)  # to the right neighbour; only the last frame breaks the grid
-        left, right = window[:, times - stride], window[:, times + gap]
+        left, right = window.index_select(1, times - stride), window.index_select(1, times + gap)
         share = (stride / (stride + gap)).to(window.dtype)[:, None]
         middle = left + share * wrap_angles(right - left, periodic)
         network = self.midpoints[level]
@@ -169,7 +179,7 @@ class WindowGenerator(nn.Module):
         present = (around >= first) & (around <= last)
         present &= midpoints.second[:, None] | (reaches != 2).repeat(2)
         there = present.to(window.dtype)
-        frames = window[:, around.clamp(0, last)]
+        frames = window.index_select(1, around.clamp(0, last).flatten()).unflatten(1, around.shape)
         differences = there[..., None] * self._differences(frames, middle[:, :, None], network.spread)
         shape = (len(window), len(times), -1)
         parts = [self.encoding.embed(middle), differences.flatten(2), there.expand(shape), share.expand(shape)]

@@ -158,18 +158,18 @@ class ConditionalMixture(nn.Module):
         value is the same either way.
         """
         hidden, linear = self._read(inputs)
-        log_weights = self.choose(hidden).log_softmax(dim=1)
-        uniform = torch.rand(log_weights.shape, generator=generator, device=inputs.device).clamp(1e-7, 1 - 1e-7)
-        scores = log_weights - torch.log(-torch.log(uniform))
+        logits = self.choose(hidden)
+        scores = logits - torch.empty_like(logits).exponential_(generator=generator).clamp_min(1e-20).log()
         chosen = scores.argmax(dim=1)
+        outputs = self.describe(hidden).reshape(len(inputs), self.n_components, -1)
         if differentiable:
             relaxed = (scores / _RELAXATION_TEMPERATURE).softmax(dim=1)
             choice = nn.functional.one_hot(chosen, self.n_components).to(scores.dtype) - relaxed.detach() + relaxed
-            outputs = self.describe(hidden).reshape(len(inputs), self.n_components, -1)
             parts = self._parameters_from(outputs, linear[:, None])
             mean, log_residuals, coefficients = ((choice[..., None] * values).sum(dim=1) for values in parts)
         else:
-            mean, log_residuals, coefficients = self._parameters_from(self._described(hidden, chosen), linear)
+            outputs = outputs[torch.arange(len(outputs), device=outputs.device), chosen]
+            mean, log_residuals, coefficients = self._parameters_from(outputs, linear)
         noise = torch.randn(base.shape, generator=generator, device=base.device, dtype=base.dtype)
         known = None
         if given is not None and frames is not None:
@@ -177,18 +177,6 @@ class ConditionalMixture(nn.Module):
         deviations = self._deviations(log_residuals.exp() * noise, coefficients, given, known)
         drawn = wrap_angles(base + mean + self.spread * deviations, self.periodic)
         return drawn if given is None or frames is None else torch.where(given, frames, drawn)
-
-    def _described(self, hidden: Float[Tensor, "batch hidden"], chosen: Tensor) -> Float[Tensor, "batch outputs"]:
-        """Compute the outputs for the chosen component of every row, not those for the others."""
-        weights = self.describe.weight.reshape(self.n_components, -1, hidden.shape[1])
-        biases = self.describe.bias.reshape(self.n_components, -1)
-        order = chosen.argsort()
-        counts = torch.bincount(chosen, minlength=self.n_components).tolist()
-        parts = torch.split(hidden[order], counts)
-        sorted_outputs = torch.cat([nn.functional.linear(*part) for part in zip(parts, weights, biases, strict=True)])
-        outputs = torch.empty_like(sorted_outputs)
-        outputs[order] = sorted_outputs
-        return outputs
 
     def _deviations(
         self,

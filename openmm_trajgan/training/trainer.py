@@ -75,7 +75,7 @@ class TrainingConfig:
     """
 
     likelihood_share: float = 0.75
-    likelihood_windows: int = 256
+    likelihood_windows: int = 1024
     likelihood_frames: int = 768
     likelihood_rate: float = 1e-2
     partial_context_share: float = 0.15
