@@ -179,7 +179,7 @@ class WindowGenerator(nn.Module):
         present = (around >= first) & (around <= last)
         present &= midpoints.second[:, None] | (reaches != 2).repeat(2)
         there = present.to(window.dtype)
-        frames = window.index_select(1, around.clamp(0, last).flatten()).unflatten(1, around.shape)
+        frames = window.index_select(1, around.clamp(0, last).flatten()).reshape(len(window), *around.shape, -1)
         differences = there[..., None] * self._differences(frames, middle[:, :, None], network.spread)
         shape = (len(window), len(times), -1)
         parts = [self.encoding.embed(middle), differences.flatten(2), there.expand(shape), share.expand(shape)]

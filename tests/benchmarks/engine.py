@@ -1,8 +1,8 @@
 """What generated trajectories are worth, for our engine and its rivals on the same data, with their cost.
 
-Run ``python tests/benchmarks/engine.py --out engine.json`` (hours for everything;
-``--cases``, ``--models``, ``--seeds`` and ``--minutes`` choose). Every figure is the audit's, against held-out series that no model saw: its value, the error in units of that
-of the training data, and the MD-equivalent length in units of the training length. Times are CPU seconds on one thread.
+Run ``python tests/benchmarks/engine.py --out engine.json`` (hours for everything; ``--cases``, ``--models``, ``--seeds`` and
+``--minutes`` choose). Every figure is the audit's, against held-out series that no model saw: its value, the error in units of
+that of the training data, and the MD-equivalent length in units of the training length. Times are CPU seconds on one thread.
 """
 
 import argparse
