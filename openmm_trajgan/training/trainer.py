@@ -29,7 +29,7 @@ from openmm_trajgan.training.given import draw_given
 from openmm_trajgan.training.interrupt import deferred_interrupt
 
 _HISTORY_POINTS = 200
-_MOST_FRAMES, _FEWEST_WINDOWS = 2**18, 4  # of one batch: long windows come in smaller ones
+_MOST_VALUES, _FEWEST_WINDOWS = 2**19, 4  # in one batch: long windows and many features come in smaller ones
 _TIMED_STEPS = 12
 _MOST_SKIPPED = 5
 _CANDIDATES = 5  # of the adversarial stage, after the end of the likelihood stage
@@ -248,7 +248,8 @@ class Trainer:
 
     def _draw(self, n: int) -> tuple[Tensor, Tensor | None]:
         """Return real windows in reduced coordinates, and their labels."""
-        most = max(_MOST_FRAMES // self.generator.config.n_frames, _FEWEST_WINDOWS)
+        n_values = self.generator.config.n_frames * self.generator.encoding.n_features
+        most = max(_MOST_VALUES // n_values, _FEWEST_WINDOWS)
         values, series = self._windows.draw(min(n, most), self.rng)
         windows = self.generator.encoding.reduce(torch.from_numpy(values).to(self._device))
         return windows, None if self._labels is None else self._labels[torch.from_numpy(series)]

@@ -29,7 +29,7 @@ from openmm_trajgan.training.trainer import Trainer, TrainingConfig
 from openmm_trajgan.workflows.progress import progress_bar
 
 _CONTEXT_LENGTH = 64
-_WINDOWS_FOR_SCALES, _FRAMES_FOR_SCALES = 4096, 2**20
+_WINDOWS_FOR_SCALES, _VALUES_FOR_SCALES = 4096, 2**21
 _VALIDATION_FRAMES = 200_000  # drawn to score a candidate
 
 
@@ -231,7 +231,7 @@ class TrajGAN:
         if labels is not None and encoding is not None:
             encoded = torch.from_numpy(encoding.encode([labels[stream] for stream in windows.streams])).to(self.device)
         seeds = Seeds(seed)
-        n_windows = max(min(_WINDOWS_FOR_SCALES, _FRAMES_FOR_SCALES // config.n_frames), 1)
+        n_windows = max(min(_WINDOWS_FOR_SCALES, _VALUES_FOR_SCALES // (config.n_frames * buffer.schema.n_features)), 1)
         sample = torch.from_numpy(windows.sample(n_windows, seeds.numpy("scales")))
         features = FeatureEncoding(buffer.schema, sample.flatten(0, 1))
         reduced = features.reduce(sample)
