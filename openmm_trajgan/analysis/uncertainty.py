@@ -174,8 +174,9 @@ def divergence_interval(value: float, resampled: FloatArray, null: FloatArray, q
 
     The interval holds every |d|² that the likelihood-ratio test does not reject: the unified ordering of Feldman & Cousins (Phys.
     Rev. D 57, 3873, 1998), so that equal laws, for which |d|² cannot be less, are covered as often as others. The law is a gamma
-    distribution of the right mean and variance (Patnaik, Biometrika 36, 202, 1949). The lower end is 0 where equal laws are not
-    rejected, else both ends include the mean of the noise, as the value does.
+    distribution of the right mean and variance (Patnaik, Biometrika 36, 202, 1949). Data closer than the mean of the noise tell no
+    more than those at it. The lower end is 0 where equal laws are not rejected, else both ends include the mean of the noise, as
+    the value does.
 
     Parameters
     ----------
@@ -194,23 +195,23 @@ def divergence_interval(value: float, resampled: FloatArray, null: FloatArray, q
     found = max(float(resampled.var()) - 3 * variance, 0.0) / 4  # dᵀΣd
     along = (excess * found + variance * largest) / (excess**2 + variance)
     along *= (quantile / stats.norm.isf((1 - CONFIDENCE) / 2)) ** 2
-    low, high = _unified_interval(value, mean, variance, float(along))
+    low, high = _unified_interval(max(value, mean), mean, variance, float(along))
     return Estimate(value, min(mean + low, value) if low > 0 else 0.0, max(mean + high, value))
 
 
 def _unified_interval(observed: float, mean: float, variance: float, along: float) -> tuple[float, float]:
     """Return the ends of the interval of δ ≥ 0, where gamma variables have mean `mean` + δ and variance `variance` + 4 `along` δ.
 
-    A δ is inside unless 90 % of what it gives has a larger ratio of its likelihood to the largest one of all δ.
+    The observed number is at least `mean`. A δ is inside unless 90 % of the numbers that it gives are more its own than this one
+    is: by the ratio of its likelihood to the largest of any δ.
     """
     excess = observed - mean
-    low = max(excess - WIDEST * np.sqrt(variance + 4 * along * max(excess, 0.0)), 0.0)
-    curvature = 2 * along * WIDEST**2
-    high = max(excess, 0.0) + curvature + WIDEST * np.sqrt(variance + 4 * along * max(excess, 0.0) + (curvature / WIDEST) ** 2)
+    reach, curvature = WIDEST * np.sqrt(variance + 4 * along * excess), 2 * along * WIDEST**2
+    low, high = max(excess - reach, 0.0), excess + curvature + np.hypot(reach, curvature)
     differences = np.linspace(np.sqrt(low), np.sqrt(high), N_DIFFERENCES) ** 2
     means, variances = mean + differences, variance + 4 * along * differences
-    ends = [max(means[0] - WIDEST * np.sqrt(variances[0]), 0.0), means[-1] + WIDEST * np.sqrt(variances[-1])]
-    edges = np.linspace(*np.sqrt([min(ends[0], observed), max(ends[1], observed)]), N_CELLS + 1) ** 2
+    lowest, highest = means[0] - WIDEST * np.sqrt(variances[0]), means[-1] + WIDEST * np.sqrt(variances[-1])
+    edges = np.linspace(np.sqrt(max(lowest, 0.0)), np.sqrt(highest), N_CELLS + 1) ** 2
     edges[[0, -1]] = 0, np.inf
     scales = variances / means
     likelihoods = np.diff(special.gammainc((means / scales)[:, None], edges / scales[:, None]), axis=1)
