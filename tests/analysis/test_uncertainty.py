@@ -246,6 +246,18 @@ def test_unified_interval_of_a_normal_number_is_that_of_feldman_and_cousins(obse
     assert _unified_interval(1e6 + observed, 1e6, 1.0, 1e-12) == pytest.approx((low, high), abs=0.03)
 
 
+@pytest.mark.parametrize("excess", [0.0, 1.0, 30.0])
+def test_noise_along_a_difference_is_the_largest_possible_until_it_shows_its_own(excess):
+    """A null of mean 50 and variance 1, a bootstrap of the variance 3 + 4·0.2 |d|²: 0.2 along the difference, √½ at most."""
+    shape = np.random.default_rng(14).normal(size=400)
+    shape = (shape - shape.mean()) / shape.std()
+    null, resampled = 50 + shape, 50 + excess + shape * np.sqrt(3 + 0.8 * excess)
+    found = interval(DIVERGENCE, 50 + excess, resampled, null, 10**6)
+    along = (excess**2 * 0.2 + np.sqrt(0.5)) / (excess**2 + 1)
+    low, high = _unified_interval(50 + excess, 50.0, 1.0, along)
+    assert (found.low, found.high) == pytest.approx((50 + low if low > 0 else 0, 50 + high), rel=1e-4)
+
+
 @given(st.floats(0, 1e4), st.floats(0.01, 1e4), st.floats(1e-3, 1e3), st.integers(0, 100))
 def test_interval_of_a_divergence_holds_the_number_whatever_the_resamples(value, shape, more, seed):
     rng = np.random.default_rng(seed)
