@@ -5,12 +5,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import optimize, special, stats
+from scipy import special, stats
 
 from openmm_trajgan.analysis.metric import Figure, FloatArray
 
 CONFIDENCE = 0.9  # of every interval of the audit
-LARGE = 1e4  # beyond, the root of a noncentral χ² is as good as normal
+WIDEST = 5.0  # standard deviations that differences and divergences are looked at
+N_DIFFERENCES, N_CELLS = 201, 401  # in that range
 LEAST_SUPPORTED = 0.5  # share of resamples that must give a number for the interval to be one
 
 Evaluate = Callable[[FloatArray, FloatArray], FloatArray]
@@ -115,11 +116,18 @@ def significance(figure: Figure, value: float, null: FloatArray) -> float:
     return max(share, float(stats.gamma.sf(observed, mean**2 / variance, scale=variance / mean)))
 
 
-def interval(figure: Figure, value: float, resampled: FloatArray, null: FloatArray, n_blocks: int) -> Estimate:
+def interval(
+    figure: Figure, value: float, resampled: FloatArray, null: FloatArray, n_blocks: int, relaxations: float = np.inf
+) -> Estimate:
     """Return a number with its interval.
 
     Ratios: Student's t on the logarithm with the standard error of the bootstrap. Differences and shares: the same on the number
     itself. Divergences: see `divergence_interval`. NaN where fewer than half of the resamples give a number.
+
+    Blocks of r relaxation times go with their neighbours. Where correlation decays exponentially, a mean over many has the variance
+    of one over independent blocks divided by 1 - (1 - exp(-r))/r, which is the ratio of the variance of an average over a series
+    (Flyvbjerg & Petersen, J. Chem. Phys. 91, 461, 1989) of one block to that of a long one, per frame. So have all variances here,
+    with the time of the slowest process: the most that there can be.
 
     Parameters
     ----------
@@ -133,6 +141,8 @@ def interval(figure: Figure, value: float, resampled: FloatArray, null: FloatArr
         From `permutations`, ``(n_permutations,)``.
     n_blocks
         Blocks of the smaller set.
+    relaxations
+        Length of a block in units of the slowest relaxation time; infinite for independent blocks.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         drawn, noise = np.log(resampled) if figure.kind == "ratio" else resampled, null[np.isfinite(null)]
@@ -140,10 +150,12 @@ def interval(figure: Figure, value: float, resampled: FloatArray, null: FloatArr
     enough = len(drawn) >= LEAST_SUPPORTED * len(resampled) and len(noise) >= LEAST_SUPPORTED * len(null)
     if n_blocks < 3 or not enough:
         return Estimate(value, float("nan"), float("nan"))
-    widening = float(stats.t.ppf((1 + CONFIDENCE) / 2, n_blocks - 1) * np.sqrt(n_blocks / (n_blocks - 1)))
+    independent = 1 + float(np.expm1(-relaxations)) / relaxations
+    tail = (1 - CONFIDENCE) / 2
+    quantile = float(stats.t.isf(tail, n_blocks - 1) * np.sqrt(n_blocks / (n_blocks - 1) / independent))
     if figure.kind == "divergence":
-        return divergence_interval(value, drawn, noise, widening)
-    reach = widening * float(drawn.std())
+        return divergence_interval(value, drawn, noise, quantile)
+    reach = quantile * float(drawn.std())
     if figure.kind == "ratio":
         return Estimate(value, value * np.exp(-reach), value * np.exp(reach))
     low, high = value - reach, value + reach
@@ -153,10 +165,18 @@ def interval(figure: Figure, value: float, resampled: FloatArray, null: FloatArr
 def divergence_interval(value: float, resampled: FloatArray, null: FloatArray, quantile: float) -> Estimate:
     """Return a divergence with the interval of the mean that samples of these lengths have.
 
-    Finite samples have a divergence even if their laws are the same. It is taken as a scaled noncentral χ² whose scale and degrees
-    of freedom are those of the permutations and whose noncentrality, the true difference, is found by inverting its distribution.
-    The interval is stretched, on the square root, where the bootstrap varies more than that: the bootstrap adds noise to noise, so
-    twice the variance of the permutations is taken off first. Its lower end is 0 where the permutations explain the divergence.
+    Finite samples have a divergence even if their laws are the same. Near its least value a divergence is a quadratic form: if
+    noise of covariance Σ adds to a difference d, its mean is |d|² + tr Σ and its variance 4 dᵀΣd + 2 tr Σ². Both terms without d
+    are those of the permutations. The bootstrap adds noise to noise; its variance is on average 4 dᵀΣd + 6 tr Σ², from which dᵀΣd
+    follows. Divided by |d|² that is the variance of the noise along the difference. Of a weak difference the direction is not seen;
+    it may be that of the slowest process, which has most of the noise. So the variance is averaged with √(tr Σ²), more than which
+    no direction has, with the weights |d|⁴ and 2 tr Σ², the inverse relative variance of a number that was divided by |d|².
+
+    The interval holds every |d|² that the likelihood-ratio test does not reject: the unified ordering of Feldman & Cousins (Phys.
+    Rev. D 57, 3873, 1998), so that equal laws, for which |d|² cannot be less, are covered as often as others. The law is a gamma
+    distribution of the right mean and variance (Patnaik, Biometrika 36, 202, 1949). Data closer than the mean of the noise tell no
+    more than those at it. The lower end is 0 where equal laws are not rejected, else both ends include the mean of the noise, as
+    the value does.
 
     Parameters
     ----------
@@ -165,37 +185,47 @@ def divergence_interval(value: float, resampled: FloatArray, null: FloatArray, q
     resampled, null
         Finite ones of the bootstrap and of the permutations.
     quantile
-        Half width of the interval in standard errors.
+        Half width in standard errors that an interval of a normal number would have.
     """
     mean, variance = float(null.mean()), float(null.var())
     if variance == 0:
         reach = quantile * float(resampled.std())
         return Estimate(value, max(value - reach, 0.0), value + reach)
-    scale = variance / (2 * mean)
-    freedom, observed = mean / scale, value / scale
-    tail = (1 - CONFIDENCE) / 2
-    low, high = (scale * _noncentrality(observed, freedom, share) for share in (1 - tail, tail))
-    found = max(float(resampled.var()) - 2 * variance, variance)
-    expected = 2 * scale**2 * (freedom + 2 * max(observed - freedom, 0.0))
-    stretch = max(float(np.sqrt(found / expected)), 1.0) * quantile / float(stats.norm.ppf(1 - tail))
-    root = np.sqrt(value)
-    lower = max(root - (root - np.sqrt(mean + low)) * stretch, 0.0) ** 2 if low > 0 else 0.0
-    upper = (root + (np.sqrt(mean + high) - root) * stretch) ** 2
-    return Estimate(value, float(lower if lower > mean else 0.0), float(max(upper, mean, value)))
+    excess, largest = max(value - mean, 0.0), np.sqrt(variance / 2)
+    found = max(float(resampled.var()) - 3 * variance, 0.0) / 4  # dᵀΣd
+    along = (excess * found + variance * largest) / (excess**2 + variance)
+    along *= (quantile / stats.norm.isf((1 - CONFIDENCE) / 2)) ** 2
+    low, high = _unified_interval(max(value, mean), mean, variance, float(along))
+    return Estimate(value, min(mean + low, value) if low > 0 else 0.0, max(mean + high, value))
 
 
-def _noncentrality(observed: float, freedom: float, share: float) -> float:
-    """Return the noncentrality of the χ² distribution that has a share below a number; 0 if the central one has less below."""
-    if observed > LARGE:  # where its square root is normal with unit variance
-        return max(float((np.sqrt(observed) - stats.norm.ppf(share)) ** 2) - freedom, 0.0)
+def _unified_interval(observed: float, mean: float, variance: float, along: float) -> tuple[float, float]:
+    """Return the ends of the interval of δ ≥ 0, where gamma variables have mean `mean` + δ and variance `variance` + 4 `along` δ.
 
-    def excess(noncentrality: float) -> float:
-        return float(special.chndtr(observed, freedom, noncentrality)) - share
-
-    if excess(0.0) <= 0:
-        return 0.0
-    highest = 4 * observed + 50
-    return float(optimize.brentq(excess, 0.0, highest, xtol=1e-6 * highest))
+    The observed number is at least `mean`. A δ is inside unless 90 % of the numbers that it gives are more its own than this one
+    is: by the ratio of its likelihood to the largest of any δ.
+    """
+    excess = observed - mean
+    reach, curvature = WIDEST * np.sqrt(variance + 4 * along * excess), 2 * along * WIDEST**2
+    low, high = max(excess - reach, 0.0), excess + curvature + np.hypot(reach, curvature)
+    differences = np.linspace(np.sqrt(low), np.sqrt(high), N_DIFFERENCES) ** 2
+    means, variances = mean + differences, variance + 4 * along * differences
+    lowest, highest = means[0] - WIDEST * np.sqrt(variances[0]), means[-1] + WIDEST * np.sqrt(variances[-1])
+    edges = np.linspace(np.sqrt(max(lowest, 0.0)), np.sqrt(highest), N_CELLS + 1) ** 2
+    edges[[0, -1]] = 0, np.inf
+    scales = variances / means
+    likelihoods = np.diff(special.gammainc((means / scales)[:, None], edges / scales[:, None]), axis=1)
+    best = likelihoods.max(axis=0)
+    ratios = np.divide(likelihoods, best, out=np.zeros_like(likelihoods), where=best > 0)
+    here = ratios[:, np.searchsorted(edges, observed, side="right") - 1]
+    further = np.where(ratios <= here[:, None], likelihoods, 0.0).sum(axis=1)
+    inside = np.flatnonzero(further >= 1 - CONFIDENCE)
+    first, last = int(inside[0]), int(inside[-1])
+    if first > 0:
+        low = float(np.interp(1 - CONFIDENCE, further[first - 1 : first + 1], differences[first - 1 : first + 1]))
+    if last < N_DIFFERENCES - 1:
+        high = float(np.interp(CONFIDENCE - 1, -further[last : last + 2], differences[last : last + 2]))
+    return low, high
 
 
 def _weights(drawn: FloatArray, n_blocks: int) -> FloatArray:

@@ -220,6 +220,7 @@ class Yardstick:
             md, frames = np.concatenate([reference, train]), np.concatenate([frames, self.train.sizes])
             information = metric.evaluate(whole, train.sum(axis=0, keepdims=True))[0]
         n_frames = (part.n_frames, blocks.n_frames)
+        relaxations = self.block_length / self.slowest
         curves = floor_curves(metric.figures, _weighted(metric, md, md), frames, *n_frames, N_DRAWS, rng)
         for index, (figure, curve) in enumerate(zip(metric.figures, curves, strict=True)):
             value, given = float(values[index]), float(information[index])
@@ -236,7 +237,7 @@ class Yardstick:
             p_value = max((one for one in p_values if np.isfinite(one)), default=float("nan"))
             yield replace(
                 one,
-                estimate=interval(figure, value, resampled[:, index], null[:, index], min(sizes)),
+                estimate=interval(figure, value, resampled[:, index], null[:, index], min(sizes), relaxations),
                 information_ratio=_error_ratio(figure, value, given),
                 md_equivalent=None if copying else curve.md_equivalent(value),
                 p_value=p_value if np.isfinite(p_value) else None,

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from processes import ornstein_uhlenbeck, triple_well
@@ -70,6 +72,15 @@ def test_md_lies_in_the_range_of_md_of_its_length(yardstick, monkeypatch):
         inside = [one.floor.low <= one.value <= one.floor.high for one in measured if one.figure.group != "copying"]
         shares.append(np.mean(inside))
     assert abs(np.mean(shares) - 0.9) < 4 * np.std(shares, ddof=1) / np.sqrt(len(shares))
+
+
+def test_intervals_widen_where_blocks_are_short_beside_the_slowest_process(yardstick, md, quick):
+    """Blocks of one relaxation time: variances by 1/(1 - (1 - 1/e)), beside a tenth more for blocks of ten."""
+    slowest = (yardstick.block_length / relaxations for relaxations in (10.0, 1.0))
+    measured = (by_name(replace(yardstick, slowest=time).measure(md[1])) for time in slowest)
+    ten, one = (figures["relaxation time ratio, x"].estimate for figures in measured)
+    widening = np.log(one.high / one.value) / np.log(ten.high / ten.value)
+    assert widening**2 == pytest.approx(np.e * (1 - (1 - np.exp(-10)) / 10), rel=1e-6)
 
 
 def test_values_are_those_of_all_frames(yardstick, measured, md):
