@@ -73,12 +73,12 @@ class _Pass:
     second: Tensor
 
     @classmethod
-    def both(cls, config: GeneratorConfig, stride: int) -> Iterator["_Pass"]:
+    def both(cls, config: GeneratorConfig, stride: int, device: torch.device) -> Iterator["_Pass"]:
         """Yield odd multiples of the stride: first 1, 5, 9 and so on, then 3, 7, 11 and so on."""
         for first in (1, 3):
             if first * stride < config.window_length:
-                offsets = torch.arange(first * stride, config.window_length, 4 * stride)
-                yield cls(config.context_length + offsets, torch.full((len(offsets),), first == 3))
+                offsets = torch.arange(first * stride, config.window_length, 4 * stride, device=device)
+                yield cls(config.context_length + offsets, torch.full_like(offsets, first == 3, dtype=torch.bool))
 
 
 class WindowGenerator(nn.Module):
@@ -120,7 +120,7 @@ class WindowGenerator(nn.Module):
                 periodic,
                 n_inputs,
                 spread,
-                n_components=config.n_components if stride > _SHORT else config.n_components // 2,
+                n_components=config.n_components if stride > _SHORT else max(config.n_components // 2, 1),
                 hidden=config.hidden if stride > _SHORT else config.hidden // 2,
             )
             for stride, spread in zip(config.strides, spreads[2:], strict=True)
@@ -227,7 +227,7 @@ class WindowGenerator(nn.Module):
         here = None if given is None else given[:, -1]
         loss = loss + self.end.negative_log_likelihood(inputs, newest, windows[:, -1], here)
         for level, (network, stride) in enumerate(zip(self.midpoints, config.strides, strict=True)):
-            passes = list(_Pass.both(config, stride))
+            passes = list(_Pass.both(config, stride, windows.device))
             every = _Pass(*(torch.cat([getattr(one, name) for one in passes]) for name in ("times", "second")))
             n_midpoints = len(every.times)
             per_window = max(1, min(n_midpoints, frames_per_level // 8))
@@ -294,7 +294,7 @@ class WindowGenerator(nn.Module):
         window = self._drawn(self.end, window, last, inputs, newest, given, generator, differentiable)
         for level, (network, stride) in enumerate(zip(self.midpoints, self.config.strides, strict=True)):
             assert isinstance(network, ConditionalMixture)
-            for midpoints in _Pass.both(self.config, stride):
+            for midpoints in _Pass.both(self.config, stride, window.device):
                 inputs, middle = self._midpoint_inputs(window, level, midpoints, known, labels, conditions)
                 window = self._drawn(network, window, midpoints.times, inputs, middle, given, generator, differentiable)
         return window

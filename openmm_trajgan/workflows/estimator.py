@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from openmm_trajgan.analysis.selection import ValidationScore
 from openmm_trajgan.buffer import WindowBuffer
 from openmm_trajgan.errors import InputError
+from openmm_trajgan.generation.given import given_frames
 from openmm_trajgan.generation.sampler import generate_trajectories
 from openmm_trajgan.models.bundle import ModelBundle
 from openmm_trajgan.models.conditioning import Label, LabelEncoding
@@ -27,10 +27,10 @@ from openmm_trajgan.seeding import Seeds
 from openmm_trajgan.training.checkpoint import load_checkpoint, save_checkpoint
 from openmm_trajgan.training.trainer import Trainer, TrainingConfig
 from openmm_trajgan.workflows.progress import progress_bar
+from openmm_trajgan.workflows.validation import validation_score
 
 _CONTEXT_LENGTH = 64
 _WINDOWS_FOR_SCALES, _VALUES_FOR_SCALES = 4096, 2**21
-_VALIDATION_FRAMES = 200_000  # drawn to score a candidate
 
 
 @contextmanager
@@ -241,24 +241,7 @@ class TrajGAN:
             critic = MultiScaleCritic(features, reduced, n_labels=config.n_labels).to(self.device)
         score = None
         if validation is not None:
-            buffer.schema.require_same(validation.schema, "the training data", "the validation data")
-            distance = ValidationScore.fit(validation, buffer.trajectories())
-            length = min(max(map(len, validation)), _VALIDATION_FRAMES)
-            n_series = max(min(validation.n_frames, _VALIDATION_FRAMES) // length, 1)
-            asked = None if encoded is None else encoded[torch.arange(n_series) % len(encoded)].cpu().numpy()
-
-            def score(candidate: WindowGenerator) -> float:
-                return distance(
-                    generate_trajectories(
-                        candidate,
-                        buffer.schema,
-                        n_frames=length,
-                        n_trajectories=n_series,
-                        labels=asked,
-                        seed=seeds.integer("validation"),
-                    )
-                )
-
+            score = validation_score(validation, buffer.trajectories(), labels=encoded, seed=seeds.integer("validation"))
         return Trainer(generator, critic, windows, seed=seed, labels=encoded, score=score, config=self.training)
 
     @property
@@ -330,7 +313,8 @@ class TrajGAN:
             If a shape does not fit, the end is too far away, or labels are missing or unknown.
         """
         labels = self._encoded_labels(label, n_trajectories)
-        frames = self._given_frames(n_frames, n_trajectories, start, end, given)
+        shape = (n_trajectories, n_frames, self.schema.n_features)
+        frames = given_frames(shape, self.bundle.generator.config.window_length, start=start, end=end, given=given)
         with progress_bar(n_frames, "generating", "frame", shown=progress) as bar:
             return generate_trajectories(
                 self.bundle.generator,
@@ -358,47 +342,6 @@ class TrajGAN:
         if len(asked) != n_trajectories:
             raise InputError(f"label: expected one label or {n_trajectories}, found {len(asked)}")
         return encoding.encode(asked)
-
-    def _given_frames(
-        self,
-        n_frames: int,
-        n_trajectories: int,
-        start: ArrayLike | None,
-        end: ArrayLike | None,
-        given: ArrayLike | None,
-    ) -> NDArray[np.float32] | None:
-        """Return all that is given in one array, NaN elsewhere; None if nothing is."""
-        if start is None and end is None and given is None:
-            return None
-        shape = (n_trajectories, n_frames, self.schema.n_features)
-        frames = np.full(shape, np.nan, np.float32)
-        if given is not None:
-            whole = np.asarray(given, dtype=np.float32)
-            if whole.shape not in (shape, shape[1:]):
-                raise InputError(f"given: expected shape {shape[1:]} or {shape}, found {whole.shape}")
-            frames[:] = whole
-        known = 0
-        for name, value in (("start", start), ("end", end)):
-            if value is None:
-                continue
-            part = np.atleast_2d(np.asarray(value, dtype=np.float32))
-            n_given = part.shape[-2]
-            if part.shape not in ((n_given, shape[2]), (n_trajectories, n_given, shape[2])) or not n_given <= n_frames:
-                raise InputError(f"{name}: expected {shape[2]} features for up to {n_frames} frames, found shape {part.shape}")
-            if not np.isfinite(part).all():
-                raise InputError(f"{name}: expected finite values, found {part[~np.isfinite(part)][0]}; give NaN in `given` only")
-            if name == "start":
-                frames[:, :n_given], known = part, n_given
-            else:
-                frames[:, n_frames - n_given :] = part
-                reach = self.bundle.generator.config.window_length + max(known, 1)
-                if n_frames - n_given + 1 > reach:
-                    raise InputError(
-                        f"end: expected at most {reach + n_given - 1} frames, since only one window of "
-                        f"{self.bundle.generator.config.window_length} frames can know of its end, found {n_frames}; "
-                        "train with a longer window_length"
-                    )
-        return frames
 
     def save(self, path: Path | str) -> None:
         """Write the trained model to one file that holds no pickle."""
