@@ -39,17 +39,15 @@ def test_every_task_comes_in_its_share(given):
     """Of 4,000 windows: the standard errors of these shares are below 0.008."""
     frames, features = given.any(axis=2)[:, 5:], given.any(axis=1)
     end = frames[:, -1] & ~frames[:, :-1].any(axis=1)
-    assert 0.28 < end.mean() < 0.45, "the end alone, and other tasks that happen to be it"
+    assert end.mean() == pytest.approx(0.29, abs=0.04), "the end alone"
     some = given.any(axis=(1, 2)) & ~features.all(axis=1)
-    assert some.mean() == pytest.approx(0.3 * 0.45, abs=0.06), "some features only"
+    assert some.mean() == pytest.approx(0.18, abs=0.03), "some features only"
     throughout = given[:, 5:].all(axis=1)
-    assert (throughout.any(axis=1) & ~throughout.all(axis=1)).mean() == pytest.approx(0.15 * 0.75, abs=0.04), "a feature throughout"
+    assert (throughout.any(axis=1) & ~throughout.all(axis=1)).mean() == pytest.approx(0.15 * 0.75, abs=0.02), "some throughout"
     assert not throughout.all(axis=1).any()
     for spacing in (2, 4, 7):
         regular = [np.arange(17) % spacing == offset for offset in range(spacing)]
         assert any((frames == one).all(axis=1).any() for one in regular), f"every {spacing}th frame"
-    steps = np.diff(np.flatnonzero(frames[:, :-1].any(axis=1)))
-    assert steps.size
     irregular = [np.diff(np.flatnonzero(row)) for row in frames if row.sum() > 2]
     assert any(len(set(distances)) > 1 for distances in irregular), "any frames"
 
