@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from openmm_trajgan.errors import InputError
 
-Label = str | float
+Label = str | int | float | np.number[Any]
 _FARTHEST_LABEL = 1.0  # beyond the trained values, in units of their range
 
 
@@ -77,13 +78,16 @@ class LabelEncoding:
         """
         if self.continuous:
             low, high = float(self.values[0]), float(self.values[-1])
-            try:
-                numbers = np.array([float(label) for label in labels])
-            except ValueError:
-                raise InputError(f"label: expected a number between {low:g} and {high:g}, found {labels[0]!r}") from None
             far = (high - low) * _FARTHEST_LABEL
-            if not ((numbers >= low - far) & (numbers <= high + far)).all():
-                raise InputError(f"label: expected a number between {low:g} and {high:g}, found {numbers[0]:g}")
+            expected = f"label: expected a number between {low:g} and {high:g}"
+            numbers = np.empty(len(labels))
+            for index, label in enumerate(labels):
+                try:
+                    numbers[index] = float(label)
+                except ValueError:
+                    raise InputError(f"{expected}, found {label!r}") from None
+                if not low - far <= numbers[index] <= high + far:
+                    raise InputError(f"{expected}, found {numbers[index]:g}")
             return (2 * (numbers[:, None] - low) / (high - low) - 1).astype(np.float32)
         unknown = [label for label in labels if label not in self.values]
         if unknown:
@@ -128,10 +132,10 @@ class Given:
             distances = (found - times) * side
             near = inside & (found >= 0) & (found <= last) & (distances < reach)
             marks = self._of(self._mask, found.clamp(0, last)) & near[..., None]
-            parts += [marks * differences(self._of(self._window, found.clamp(0, last)), base, spread), marks]
+            parts += [torch.where(marks, differences(self._of(self._window, found.clamp(0, last)), base, spread), 0.0), marks]
             parts.append((near * distances / reach)[..., None])
         here = self._mask[:, times]
-        parts += [here * differences(self._window[:, times], base, spread), here]
+        parts += [torch.where(here, differences(self._window[:, times], base, spread), 0.0), here]
         return torch.cat([part.to(base.dtype) for part in parts], dim=-1)
 
     @staticmethod

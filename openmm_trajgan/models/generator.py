@@ -144,9 +144,9 @@ class WindowGenerator(nn.Module):
         """Newest known frame, embedded, and its differences to earlier ones; `known` frames of the context are real."""
         newest = window[:, self.config.context_length]
         earlier = window[:, self.config.context_length - self.lags]
-        present = (self.lags <= known).to(window.dtype)
-        differences = present[:, None] * self._differences(earlier, newest[:, None], self.end.spread)
-        parts = [self.encoding.embed(newest), differences.flatten(1), present.expand(len(window), -1)]
+        present = self.lags <= known
+        differences = torch.where(present[:, None], self._differences(earlier, newest[:, None], self.end.spread), 0.0)
+        parts = [self.encoding.embed(newest), differences.flatten(1), present.to(window.dtype).expand(len(window), -1)]
         parts += [] if labels is None else [labels]
         if given is not None:
             time = torch.tensor([self.config.n_frames - 1], device=window.device)
@@ -180,7 +180,7 @@ class WindowGenerator(nn.Module):
         present &= midpoints.second[:, None] | (reaches != 2).repeat(2)
         there = present.to(window.dtype)
         frames = window.index_select(1, around.clamp(0, last).flatten()).reshape(len(window), *around.shape, -1)
-        differences = there[..., None] * self._differences(frames, middle[:, :, None], network.spread)
+        differences = torch.where(present[..., None], self._differences(frames, middle[:, :, None], network.spread), 0.0)
         shape = (len(window), len(times), -1)
         parts = [self.encoding.embed(middle), differences.flatten(2), there.expand(shape), share.expand(shape)]
         parts += [] if labels is None else [labels[:, None].expand(shape)]
@@ -291,6 +291,7 @@ class WindowGenerator(nn.Module):
         conditions = None if given is None else Given(window, given)
         last = torch.tensor([self.config.n_frames - 1], device=window.device)
         inputs, newest = self._end_inputs(window, known, labels, conditions)
+        window = window.clone()  # the caller keeps what was passed
         window = self._drawn(self.end, window, last, inputs, newest, given, generator, differentiable)
         for level, (network, stride) in enumerate(zip(self.midpoints, self.config.strides, strict=True)):
             assert isinstance(network, ConditionalMixture)

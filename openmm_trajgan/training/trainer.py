@@ -142,6 +142,7 @@ class Trainer:
         self.step = 0
         self.n_likelihood_steps = self.n_adversarial_steps = 0
         self.n_skipped = 0
+        self._refused = False
         self._score = score
         self.best: dict[str, Tensor] = {}
         self.scores: list[dict[str, float]] = []
@@ -187,7 +188,7 @@ class Trainer:
         Raises
         ------
         NonFiniteError
-            If a loss becomes NaN or infinite.
+            If losses or gradients stay NaN or infinite although the learning rates were halved.
         KeyboardInterrupt
             After Ctrl-C.
         """
@@ -207,17 +208,18 @@ class Trainer:
 
     def train_step(self) -> dict[str, float]:
         """Take the next step of whichever stage it belongs to."""
+        self._refused = False
         if self.step < self.n_likelihood_steps:
             figures = self._likelihood_step(self.step / self.n_likelihood_steps)
         else:
             figures = self._adversarial_step((self.step - self.n_likelihood_steps) / self.n_adversarial_steps)
         self.step += 1
         self.average.update_parameters(self.generator)
-        if not all(np.isfinite(value) for value in figures.values()):
+        if self._refused or not all(np.isfinite(value) for value in figures.values()):
             self.n_skipped += 1
             if self.n_skipped > _MOST_SKIPPED:
                 raise NonFiniteError(
-                    f"training step {self.step}: the loss is not finite ({figures}), although the learning rate was "
+                    f"training step {self.step}: the loss or its gradient is not finite ({figures}), although the learning rate was "
                     f"halved {_MOST_SKIPPED} times; look for features that hardly vary or take few values, or lower likelihood_rate"
                 )
         elif self.step % max(1, self.n_steps // _HISTORY_POINTS) == 0:
@@ -232,7 +234,7 @@ class Trainer:
 
     def _judge(self, score: Score) -> None:
         found = score(self.selected)
-        best = min((one["score"] for one in self.scores), default=math.inf)
+        best = min((one["score"] for one in self.scores if math.isfinite(one["score"])), default=math.inf)
         self.scores.append({"step": self.step, "score": found})
         if found < best:
             self.best = _copied(self.average.module.state_dict())
@@ -273,7 +275,7 @@ class Trainer:
     def _likelihood_step(self, done: float) -> dict[str, float]:
         loss = self._likelihood_of(*self._draw(self.config.likelihood_windows))
         rate = self.config.likelihood_rate * max(0.02, 1 - done)
-        _descend(self.likelihood_optimizer, loss, rate * self._caution, clip=10.0)
+        self._descend(self.likelihood_optimizer, loss, rate * self._caution, clip=10.0)
         return {"loss": loss.item()}
 
     def _adversarial_step(self, done: float) -> dict[str, float]:
@@ -299,15 +301,28 @@ class Trainer:
                 self.noise,
             )
             loss, distance = loss + scale_loss, distance + scale_distance
-        _descend(self.critic_optimizer, loss, config.critic_rate * decay)
+        self._descend(self.critic_optimizer, loss, config.critic_rate * decay)
         if not critic_only:
             self.critic.requires_grad_(False)
             scores = [self.critic.score(scale, patches) for scale, patches in enumerate(fake_patches)]
             anchor = self._likelihood_of(*self._draw(config.likelihood_windows))
             adversarial = torch.stack([generator_loss(score) for score in scores]).sum()
-            _descend(self.generator_optimizer, adversarial + config.anchor_weight * anchor, config.generator_rate * decay, clip=5.0)
+            refined = adversarial + config.anchor_weight * anchor
+            self._descend(self.generator_optimizer, refined, config.generator_rate * decay, clip=5.0)
             self.critic.requires_grad_(True)
         return {"loss": loss.item(), "distance": distance.item()}
+
+    def _descend(self, optimizer: torch.optim.Optimizer, loss: Tensor, rate: float, clip: float = math.inf) -> None:
+        """Take a step down the gradient, unless it is not finite."""
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = torch.nn.utils.clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], clip)
+        if bool(torch.isfinite(norm)):
+            optimizer.step()
+        else:
+            self._refused = True
 
     def time_steps(self) -> tuple[float, float]:
         """Seconds a step of each stage takes here; the trainer is left as it was."""
@@ -373,17 +388,6 @@ class Trainer:
                 index, moment = key.split(".")
                 moments.setdefault(int(index), {})[moment] = value.clone()
             optimizer.load_state_dict({"state": moments, "param_groups": groups})
-
-
-def _descend(optimizer: torch.optim.Optimizer, loss: Tensor, rate: float, clip: float = math.inf) -> None:
-    """Take a step down the gradient, unless it is not finite."""
-    for group in optimizer.param_groups:
-        group["lr"] = rate
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
-    norm = torch.nn.utils.clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], clip)
-    if bool(torch.isfinite(norm)):
-        optimizer.step()
 
 
 def _copied(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

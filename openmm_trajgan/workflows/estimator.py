@@ -338,7 +338,7 @@ class TrajGAN:
                 f"{encoding.values[0]} to {encoding.values[-1]}" if encoding.continuous else ", ".join(map(str, encoding.values))
             )
             raise InputError(f"label: this model was trained with labels and needs one; give one of {known}")
-        asked = [label] * n_trajectories if isinstance(label, str | float | int) else list(label)
+        asked = [label] * n_trajectories if isinstance(label, str | int | float | np.number) else list(label)
         if len(asked) != n_trajectories:
             raise InputError(f"label: expected one label or {n_trajectories}, found {len(asked)}")
         return encoding.encode(asked)

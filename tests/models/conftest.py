@@ -31,6 +31,26 @@ def make_generator(encoding):
     return make
 
 
+@pytest.fixture
+def walks():
+    """Make windows of a random walk: number of windows, of frames, and seed."""
+    return walk
+
+
+@pytest.fixture
+def begun():
+    """Windows with a random context and newest frame, reduced coordinates; what is to be drawn is NaN."""
+
+    def make(generator, n):
+        config = generator.config
+        windows = torch.full((n, config.n_frames, 2), math.nan)
+        first = config.context_length + 1
+        windows[:, :first] = 0.3 * torch.randn(n, first, 2, generator=torch.Generator().manual_seed(5))
+        return windows
+
+    return make
+
+
 def walk(n_windows, n_frames, seed):
     """Windows of a random walk in reduced coordinates, the second feature on the circle."""
     steps = 0.3 * torch.randn(n_windows, n_frames, 2, generator=torch.Generator().manual_seed(seed))

@@ -4,11 +4,12 @@ from safetensors.torch import load_file, save_file
 
 from openmm_trajgan.errors import InputError
 from openmm_trajgan.models.bundle import ModelBundle
+from openmm_trajgan.models.conditioning import LabelEncoding
 
 
 @pytest.fixture
 def bundle(make_generator, schema):
-    return ModelBundle(make_generator(), schema, {"seed": 3, "history": [{"step": 1, "loss": 0.5}]})
+    return ModelBundle(make_generator(), schema, training={"seed": 3, "history": [{"step": 1, "loss": 0.5}]})
 
 
 def test_load_inverts_save(bundle, tmp_path):
@@ -18,8 +19,21 @@ def test_load_inverts_save(bundle, tmp_path):
     assert loaded.schema == bundle.schema
     assert loaded.training == bundle.training
     assert loaded.generator.config == bundle.generator.config
-    context = torch.zeros(3, 5, 2)
-    samples = [each.generator.sample(context, 4, torch.Generator().manual_seed(0)) for each in (bundle, loaded)]
+    assert loaded.labels is None
+    window = torch.zeros(3, 13, 2)
+    samples = [each.generator.sample(window, 4, torch.Generator().manual_seed(0)) for each in (bundle, loaded)]
+    assert (samples[0] == samples[1]).all()
+
+
+@pytest.mark.parametrize("labels", [[290.0, 310, 330.5], ["folded", "unfolded", "half"]])
+def test_labels_and_any_window_length_survive(make_generator, schema, tmp_path, labels):
+    encoding = LabelEncoding.of(labels)
+    bundle = ModelBundle(make_generator(window_length=11, n_labels=encoding.size), schema, encoding)
+    bundle.save(tmp_path / "model.trajgan")
+    loaded = ModelBundle.load(tmp_path / "model.trajgan")
+    assert loaded.labels == encoding
+    window, encoded = torch.zeros(3, 16, 2), torch.from_numpy(encoding.encode(labels))
+    samples = [each.generator.sample(window, 4, torch.Generator().manual_seed(0), labels=encoded) for each in (bundle, loaded)]
     assert (samples[0] == samples[1]).all()
 
 

@@ -1,5 +1,6 @@
 import json
 import signal
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -27,15 +28,18 @@ def windows():
     return WindowBuffer.from_trajectories(FeatureTrajectories(series, schema)).windows(4 + 1 + 8), schema
 
 
-def make_trainer(windows, seed=1, n_steps=12):
+def make_trainer(windows, seed=1, n_steps=12, labels=None, **arguments):
     source, schema = windows
-    config = GeneratorConfig(window_length=8, context_length=4, hidden=16, n_components=2)
+    n_labels = 0 if labels is None else labels.shape[1]
+    config = GeneratorConfig(window_length=8, context_length=4, n_labels=n_labels, hidden=16, n_components=2)
     sample = torch.from_numpy(source.sample(64, np.random.default_rng(0)))
     encoding = FeatureEncoding(schema, sample.flatten(0, 1))
     reduced = encoding.reduce(sample)
     torch.manual_seed(7)
     generator = WindowGenerator(encoding, config, typical_spreads(encoding, config, reduced))
-    trainer = Trainer(generator, MultiScaleCritic(encoding, reduced, hidden=16), source, seed=seed, config=SMALL)
+    critic = MultiScaleCritic(encoding, reduced, n_labels=n_labels, hidden=16)
+    arguments.setdefault("config", SMALL)
+    trainer = Trainer(generator, critic, source, seed=seed, labels=labels, **arguments)
     trainer.plan_steps(n_steps)
     return trainer
 
@@ -73,6 +77,111 @@ def test_resumed_training_equals_uninterrupted_training_bit_for_bit(windows, tmp
     assert about == {"note": "x"}
     assert_same_weights(weights(whole), weights(second))
     assert json.dumps(whole.history) == json.dumps(second.history)
+
+
+def total_weight(generator):
+    """A score that says nothing but is the same for the same weights."""
+    return sum(parameter.abs().sum().item() for parameter in generator.parameters())
+
+
+@pytest.mark.parametrize("stop", [4, 9, 10, 12, 14])
+def test_resumed_training_with_all_conditions_equals_uninterrupted_training_bit_for_bit(windows, tmp_path, stop):
+    """With labels, selection and given frames in every step; candidates are judged after steps 9, 10, 10, 11, 12 and 12."""
+    config = replace(SMALL, given_share=1.0, partial_context_share=0.5)
+    arguments = {"labels": torch.tensor([[-1.0], [0.0], [1.0]]), "score": total_weight, "config": config, "n_steps": 12}
+    whole = make_trainer(windows, **arguments)
+    whole.run()
+    first = make_trainer(windows, **arguments)
+    first.run(until=stop)
+    save_checkpoint(tmp_path / "checkpoint", first.state(), {})
+    second = make_trainer(windows, seed=99, **arguments)
+    second.restore(load_checkpoint(tmp_path / "checkpoint")[0])
+    second.run()
+    assert_same_weights(weights(whole), weights(second))
+    assert whole.scores == second.scores
+    assert [one["step"] for one in whole.scores] == [9, 10, 11, 12]
+    assert_same_weights(whole.selected.state_dict(), second.selected.state_dict())
+
+
+def test_the_best_candidate_is_selected_at_the_end(windows):
+    """And before the end the current average, so that a training that is stopped early gives what it has reached."""
+    given, seen = iter([3.0, float("nan"), 1.0, 2.0, float("inf"), 4.0]), []
+
+    def score(generator):
+        assert not generator.training
+        seen.append({name: value.clone() for name, value in generator.state_dict().items()})
+        return next(given)
+
+    trainer = make_trainer(windows, n_steps=40, score=score)
+    trainer.run(until=35)
+    assert_same_weights(trainer.selected.state_dict(), trainer.average.module.state_dict())
+    trainer.run()
+    assert [one["step"] for one in trainer.scores] == [30, 32, 34, 36, 38, 40]
+    assert_same_weights(trainer.selected.state_dict(), seen[2])
+    assert any(not torch.equal(a, b) for a, b in zip(seen[2].values(), seen[5].values(), strict=True))
+
+
+def test_without_a_finite_score_the_last_average_stays(windows):
+    trainer = make_trainer(windows, score=lambda _: float("nan"))
+    trainer.run()
+    assert_same_weights(trainer.selected.state_dict(), trainer.average.module.state_dict())
+
+
+def test_a_first_score_that_is_not_a_number_does_not_hide_the_best(windows):
+    given = iter([float("nan"), 2.0, 1.0, 3.0])
+    trainer = make_trainer(windows, score=lambda _: next(given))
+    trainer.run(until=11)
+    best = {name: value.clone() for name, value in trainer.average.module.state_dict().items()}
+    trainer.run()
+    assert_same_weights(trainer.selected.state_dict(), best)
+
+
+def test_scoring_changes_no_weight(windows):
+    plain, scored = make_trainer(windows), make_trainer(windows, score=total_weight)
+    plain.run()
+    scored.run()
+    assert_same_weights(weights(plain), weights(scored))
+
+
+def test_labels_reach_generator_and_critic(windows):
+    """Every window comes with the label of its series, to both networks and in both stages."""
+    source, _ = windows
+    labels = torch.tensor([[10.0], [20.0], [30.0]])
+    trainer = make_trainer(windows, labels=labels, n_steps=8, config=replace(SMALL, critic_head_start=0.0))
+    drawn, likelihoods, samples, patches = [], [], [], []
+    draw, nll, sample, cut = (
+        source.draw,
+        trainer.generator.negative_log_likelihood,
+        trainer.generator.sample,
+        trainer.critic.patches,
+    )
+
+    class Source:
+        def draw(self, n, rng):
+            values, series = draw(n, rng)
+            drawn.append(labels[torch.from_numpy(series)])
+            return values, series
+
+    def remember(record, function):
+        def call(*arguments, **keywords):
+            record.append(keywords["labels"] if "labels" in keywords else arguments[-1])
+            return function(*arguments, **keywords)
+
+        return call
+
+    trainer._windows = Source()
+    trainer.generator.negative_log_likelihood = remember(likelihoods, nll)
+    trainer.generator.sample = remember(samples, sample)
+    trainer.critic.patches = remember(patches, cut)
+    trainer.run()
+    n = trainer.n_likelihood_steps
+    assert all(torch.equal(a, b) for a, b in zip(likelihoods[:n], drawn[:n], strict=True))
+    real, begun, anchors = drawn[n::3], drawn[n + 1 :: 3], drawn[n + 2 :: 3]
+    assert all(torch.equal(a, b) for a, b in zip(samples, begun, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(patches[::2], begun, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(patches[1::2], real, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(likelihoods[n:], anchors, strict=True))
+    assert {float(value) for value in torch.cat(drawn)} == {10.0, 20.0, 30.0}
 
 
 def test_an_interrupt_writes_a_checkpoint_to_continue_from(windows, tmp_path, monkeypatch):
@@ -137,13 +246,79 @@ def test_both_networks_learn(windows):
         assert changed, prefix
 
 
-def test_a_loss_that_is_not_finite_stops_training_by_name(windows):
-    trainer = make_trainer(windows)
+def poisoned(trainer, steps, loss=float("nan")):
+    """Make the likelihood of these steps not finite; learning rates of the likelihood stage by step."""
+    likelihood, rates = trainer._likelihood_of, {}
+    descend = trainer._descend
+
+    def spoil(windows, labels):
+        true = likelihood(windows, labels)
+        return true * loss if trainer.step + 1 in steps else true
+
+    def remember(optimizer, value, rate, **keywords):
+        rates[trainer.step + 1] = rate
+        descend(optimizer, value, rate, **keywords)
+
+    trainer._likelihood_of, trainer._descend = spoil, remember
+    return rates
+
+
+@pytest.mark.parametrize("loss", [float("nan"), float("inf")])
+def test_a_loss_that_is_not_finite_is_skipped_and_the_rate_halved(windows, loss):
+    trainer = make_trainer(windows, n_steps=40)
+    rates = poisoned(trainer, {4}, loss)
     trainer.run(until=3)
-    with torch.no_grad():
-        next(iter(trainer.generator.end.parameters())).fill_(float("nan"))
-    with pytest.raises(NonFiniteError, match="training step 4: the loss is not finite"):
+    before = {name: value.clone() for name, value in trainer.generator.state_dict().items()}
+    trainer.run(until=4)
+    assert_same_weights(before, trainer.generator.state_dict())
+    trainer.run()
+    assert trainer.n_skipped == 1
+    planned = {step: SMALL.likelihood_rate * max(0.02, 1 - (step - 1) / 30) for step in (1, 4, 5, 20)}
+    halved = {1: 1.0, 4: 1.0, 5: 0.5, 20: 0.5}
+    assert {step: rates[step] for step in planned} == pytest.approx({step: halved[step] * planned[step] for step in planned})
+    assert all(torch.isfinite(value).all() for value in weights(trainer).values())
+    assert [one["step"] for one in trainer.history][:5] == [1, 2, 3, 5, 6]
+
+
+def test_a_gradient_that_is_not_finite_counts_as_well(windows):
+    """The loss may be finite where its gradient is not: √0 for example."""
+    trainer = make_trainer(windows, n_steps=40)
+    likelihood = trainer._likelihood_of
+
+    def spoil(windows, labels):
+        true = likelihood(windows, labels)
+        return true + (0 * trainer.generator.end.spread.sum() + (true - true.detach())).sqrt() if trainer.step == 3 else true
+
+    trainer._likelihood_of = spoil
+    trainer.run(until=3)
+    before = {name: value.clone() for name, value in trainer.generator.state_dict().items()}
+    figures = trainer.train_step()
+    assert np.isfinite(figures["loss"])
+    assert_same_weights(before, trainer.generator.state_dict())
+    assert trainer.n_skipped == 1
+
+
+def test_after_five_halvings_training_stops_by_name(windows):
+    trainer = make_trainer(windows, n_steps=40)
+    poisoned(trainer, {4, 6, 7, 9, 10, 12})
+    trainer.run(until=11)
+    assert trainer.n_skipped == 5
+    message = r"training step 12: the loss or its gradient is not finite .* although the learning rate was halved 5 times; look for"
+    with pytest.raises(NonFiniteError, match=message):
         trainer.run()
+
+
+def test_skipped_updates_survive_a_checkpoint(windows, tmp_path):
+    trainer = make_trainer(windows, n_steps=40)
+    poisoned(trainer, {4})
+    trainer.run(until=6)
+    save_checkpoint(tmp_path / "checkpoint", trainer.state(), {})
+    resumed = make_trainer(windows, seed=99)
+    resumed.restore(load_checkpoint(tmp_path / "checkpoint")[0])
+    trainer.run()
+    resumed.run()
+    assert resumed.n_skipped == 1
+    assert_same_weights(weights(trainer), weights(resumed))
 
 
 def test_average_follows_quickly_then_slowly():
