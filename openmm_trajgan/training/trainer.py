@@ -219,8 +219,9 @@ class Trainer:
             self.n_skipped += 1
             if self.n_skipped > _MOST_SKIPPED:
                 raise NonFiniteError(
-                    f"training step {self.step}: the loss or its gradient is not finite ({figures}), although the learning rate was "
-                    f"halved {_MOST_SKIPPED} times; look for features that hardly vary or take few values, or lower likelihood_rate"
+                    f"training step {self.step}: the loss or its gradient is not finite ({figures}), although the learning rate "
+                    f"was halved {_MOST_SKIPPED} times; "
+                    "look for features that hardly vary or take few values, or lower likelihood_rate"
                 )
         elif self.step % max(1, self.n_steps // _HISTORY_POINTS) == 0:
             self.history.append({"step": self.step, **figures})

@@ -376,6 +376,10 @@ class TrajGAN:
             whole = np.asarray(given, dtype=np.float32)
             if whole.shape not in (shape, shape[1:]):
                 raise InputError(f"given: expected shape {shape[1:]} or {shape}, found {whole.shape}")
+            if np.isinf(whole).any():
+                raise InputError(
+                    f"given: expected finite values, or NaN for what is to be drawn, found {whole[np.isinf(whole)][0]}"
+                )
             frames[:] = whole
         known = 0
         for name, value in (("start", start), ("end", end)):
@@ -439,7 +443,10 @@ def _by_replica(labels: Mapping[str, Label] | Sequence[Label] | None, replicas: 
     missing = [replica for replica in replicas if replica not in labels]
     if missing:
         raise InputError(f"labels: no label for {missing[0]!r}; give one for each of {', '.join(replicas)}")
-    return {replica: label if isinstance(label := labels[replica], str) else float(label) for replica in replicas}
+    for replica in replicas:
+        if not isinstance(labels[replica], str | int | float | np.number):
+            raise InputError(f"labels: expected a number or a text for {replica!r}, found {labels[replica]!r}")
+    return {replica: str(label) if isinstance(label := labels[replica], str) else float(label) for replica in replicas}
 
 
 def _digest(trajectories: FeatureTrajectories) -> str:
