@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from openmm_trajgan.analysis.selection import ValidationScore
+from openmm_trajgan.errors import InputError
 from openmm_trajgan.schema import FeatureTrajectories
 
 SHAPE = {"n_replicas": 10, "n_frames": 4000}
@@ -45,6 +46,11 @@ def test_other_laws_are_further(ou, score):
 
 def test_training_data_score_zero(ou, score):
     assert score(ou(4, **SHAPE)) == pytest.approx(0, abs=1e-12)
+
+
+def test_training_data_are_no_validation_data(ou):
+    with pytest.raises(InputError, match="validation: found the training data"):
+        ValidationScore.fit(ou(4, **SHAPE), ou(4, **SHAPE))
 
 
 def test_one_answer_for_one_data_set(ou, score):
