@@ -11,6 +11,7 @@ from openmm_trajgan.analysis.densities import Densities, Observable
 from openmm_trajgan.analysis.displacements import Displacements
 from openmm_trajgan.analysis.distributions import FloatArray, columns
 from openmm_trajgan.analysis.metric import Metric
+from openmm_trajgan.errors import InputError
 from openmm_trajgan.schema import FeatureTrajectories
 
 N_PAIRS = 3
@@ -39,7 +40,13 @@ class ValidationScore:
 
     @classmethod
     def fit(cls, validation: FeatureTrajectories, train: FeatureTrajectories) -> "ValidationScore":
-        """Measure the training data."""
+        """Measure the training data.
+
+        Raises
+        ------
+        InputError
+            If the validation data are the training data, or hold nothing that varies.
+        """
         sets = [Blocks.cut(data, data.n_frames) for data in (validation, train)]
         names = validation.schema.names
         metrics: list[Metric] = [
@@ -49,7 +56,12 @@ class ValidationScore:
         metrics += [displacements] if displacements.edges else []
         reference = tuple(_sum(metric, sets[0]) for metric in metrics)
         floor = [metric.evaluate(sums, _sum(metric, sets[1]))[0] for metric, sums in zip(metrics, reference, strict=True)]
-        return cls(tuple(metrics), reference, np.concatenate(floor))
+        yardstick = np.concatenate(floor)
+        if not (yardstick > 0).any():
+            raise InputError(
+                "validation: found the training data, or nothing that varies; keep trajectories out of the training for it"
+            )
+        return cls(tuple(metrics), reference, yardstick)
 
     def __call__(self, generated: FeatureTrajectories) -> float:
         """Return the score, the lower the better."""

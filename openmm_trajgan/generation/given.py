@@ -51,7 +51,7 @@ def given_frames(
         if whole.shape not in (shape, shape[1:]):
             raise InputError(f"given: expected shape {shape[1:]} or {shape}, found {whole.shape}")
         if np.isinf(whole).any():
-            raise InputError("given: expected finite values, or NaN for what is to be drawn, found infinity")
+            raise InputError(f"given: expected finite values, or NaN for what is to be drawn, found {whole[np.isinf(whole)][0]}")
         frames[:] = whole
     parts = {
         name: np.atleast_2d(np.asarray(part, np.float32)) for name, part in (("start", start), ("end", end)) if part is not None
@@ -61,7 +61,7 @@ def given_frames(
         if part.shape not in ((n_given, n_features), (n_trajectories, n_given, n_features)) or n_given > n_frames:
             raise InputError(f"{name}: expected {n_features} features for up to {n_frames} frames, found shape {part.shape}")
         if not np.isfinite(part).all():
-            raise InputError(f"{name}: expected finite values, found {part[~np.isfinite(part)][0]}; NaN may stand in `given` only")
+            raise InputError(f"{name}: expected finite values, found {part[~np.isfinite(part)][0]}; give NaN in `given` only")
         frames[:, slice(n_given) if name == "start" else slice(n_frames - n_given, None)] = part
     if "end" in parts:
         most = window_length + parts["end"].shape[-2] - 1 + (parts["start"].shape[-2] if "start" in parts else 1)

@@ -220,7 +220,8 @@ class Trainer:
             if self.n_skipped > _MOST_SKIPPED:
                 raise NonFiniteError(
                     f"training step {self.step}: the loss or its gradient is not finite ({figures}), although the learning rate "
-                    f"was halved {_MOST_SKIPPED} times; look for features that hardly vary or take few values, or lower likelihood_rate"
+                    f"was halved {_MOST_SKIPPED} times; "
+                    "look for features that hardly vary or take few values, or lower likelihood_rate"
                 )
         elif self.step % max(1, self.n_steps // _HISTORY_POINTS) == 0:
             self.history.append({"step": self.step, **figures})

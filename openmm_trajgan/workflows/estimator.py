@@ -382,7 +382,10 @@ def _by_replica(labels: Mapping[str, Label] | Sequence[Label] | None, replicas: 
     missing = [replica for replica in replicas if replica not in labels]
     if missing:
         raise InputError(f"labels: no label for {missing[0]!r}; give one for each of {', '.join(replicas)}")
-    return {replica: label if isinstance(label := labels[replica], str) else float(label) for replica in replicas}
+    for replica in replicas:
+        if not isinstance(labels[replica], str | int | float | np.number):
+            raise InputError(f"labels: expected a number or a text for {replica!r}, found {labels[replica]!r}")
+    return {replica: str(label) if isinstance(label := labels[replica], str) else float(label) for replica in replicas}
 
 
 def _digest(trajectories: FeatureTrajectories) -> str:

@@ -36,7 +36,8 @@ def run(config: GenerateConfig) -> str:
     require_new(config.out, force=config.force)
     config = config.with_seed()
     gan = TrajGAN.load(config.model, config.device)
-    labels = parse_labels(config.label)
+    texts = gan.bundle.labels is not None and not gan.bundle.labels.continuous
+    labels = config.label if texts else parse_labels(config.label)
     generated = gan.generate(
         config.frames,
         config.trajectories,

@@ -1,8 +1,12 @@
+import math
+
 import numpy as np
 import pytest
+import torch
 
 from openmm_trajgan import FeatureSchema, FeatureTrajectories, TrajGAN
-from openmm_trajgan.errors import InputError
+from openmm_trajgan.buffer import WindowBuffer
+from openmm_trajgan.errors import InputError, SchemaMismatchError
 
 SCHEMA = FeatureSchema(names=("x",), units=("nm",), periods=(None,), frame_interval=1.0)
 
@@ -12,7 +16,7 @@ def data(*lengths):
     return FeatureTrajectories([rng.normal(size=(length, 1)) for length in lengths], SCHEMA)
 
 
-@pytest.mark.parametrize(("lengths", "context_length"), [((9, 40, 40), 0), ((12, 40), 3), ((40, 40), 16)])
+@pytest.mark.parametrize(("lengths", "context_length"), [((9, 40, 40), 0), ((12, 40), 3), ((40, 40), 31), ((100, 100), 64)])
 def test_every_trajectory_is_learned_from(lengths, context_length):
     gan = TrajGAN(window_length=8).fit(data(*lengths), steps=2, seed=1, progress=False)
     assert gan.bundle.generator.config.context_length == context_length
@@ -44,7 +48,7 @@ def test_a_constant_feature_stays_constant():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: TrajGAN(window_length=50), "expected a power of two of at least 4, found 50"),
+        (lambda: TrajGAN(window_length=3), "window_length: expected at least 4 frames, found 3; use for example 64, 256 or 1000"),
         (lambda: TrajGAN(context_length=-1), "context_length: expected 0 or more frames, found -1"),
         (lambda: TrajGAN(device="banana"), "device 'banana' is not available here"),
         (lambda: TrajGAN.load("m.trajgan", "cuda:7"), "device 'cuda:7' is not available here"),
@@ -56,3 +60,258 @@ def test_a_constant_feature_stays_constant():
 def test_what_is_wrong_is_said(make, message):
     with pytest.raises(InputError, match=message):
         make()
+
+
+@pytest.mark.parametrize("window_length", [4, 5, 50])
+def test_any_window_length_of_at_least_four_will_do(window_length):
+    gan = TrajGAN(window_length).fit(data(150), steps=2, seed=1, progress=False)
+    assert gan.bundle.generator.config.context_length == min(64, 150 - window_length - 1)
+    assert np.isfinite(gan.generate(120, seed=1).values[0]).all()
+
+
+def labelled_data(replicas):
+    """Every replica stays at ten times its number."""
+    rng = np.random.default_rng(0)
+    series = [10 * int(name) + rng.normal(size=(40, 1)) for name in replicas]
+    return FeatureTrajectories(series, SCHEMA, list(replicas))
+
+
+def labels_in_training(monkeypatch, data, labels, **arguments):
+    """Labels that the trainer pairs with values, as ten times the label should be."""
+    from openmm_trajgan.training.trainer import Trainer
+
+    pairs = set()
+    draw = Trainer._draw
+
+    def remember(self, n):
+        windows, encoded = draw(self, n)
+        values = self.generator.encoding.restore(windows)[..., 0].mean(dim=1)
+        pairs.update((round(float(value) / 10), tuple(label)) for value, label in zip(values, encoded.tolist(), strict=True))
+        return windows, encoded
+
+    monkeypatch.setattr(Trainer, "_draw", remember)
+    gan = TrajGAN(window_length=8).fit(data, labels=labels, steps=4, seed=1, progress=False, **arguments)
+    return gan, pairs
+
+
+@pytest.mark.parametrize("kept", ["trajectories", "buffer"])
+def test_labels_by_replica(monkeypatch, kept):
+    """Replica 10 comes before replica 2 in a buffer, and after it in the data."""
+    data = labelled_data(["2", "10", "6", "2"])
+    if kept == "buffer":
+        data = WindowBuffer.from_trajectories(data)
+    gan, pairs = labels_in_training(monkeypatch, data, {"10": 300, "2": np.float32(100), "6": 200.0})
+    assert pairs == {(2, (-1.0,)), (6, (0.0,)), (10, (1.0,))}
+    assert gan.bundle.labels.values == (100.0, 200.0, 300.0)
+    assert gan.training_record["labels"] == {"2": 100.0, "10": 300.0, "6": 200.0}
+
+
+@pytest.mark.parametrize("labels", [(100, 300, 200), np.array([100, 300, 200])])
+def test_labels_in_the_order_of_the_replicas(monkeypatch, labels):
+    _, pairs = labels_in_training(monkeypatch, labelled_data(["2", "10", "6", "2"]), labels)
+    assert pairs == {(2, (-1.0,)), (6, (0.0,)), (10, (1.0,))}
+
+
+def test_labels_in_the_order_of_the_streams_of_a_buffer(monkeypatch):
+    buffer = WindowBuffer.from_trajectories(labelled_data(["2", "10", "6"]))
+    assert buffer.streams == ("10", "2", "6")
+    _, pairs = labels_in_training(monkeypatch, buffer, ["a", "b", "c"])
+    assert pairs == {(10, (1.0, 0.0, 0.0)), (2, (0.0, 1.0, 0.0)), (6, (0.0, 0.0, 1.0))}
+
+
+def test_trajectories_too_short_take_their_label_along(monkeypatch):
+    """The labels that are left still belong to their own series."""
+    data = labelled_data(["1", "2", "3"])
+    data = FeatureTrajectories([data.values[0], data.values[1][:5], data.values[2]], SCHEMA, ["1", "2", "3"])
+    with pytest.warns(UserWarning, match="1 of 3 trajectories are shorter"):
+        _, pairs = labels_in_training(monkeypatch, data, [10.0, 20.0, 30.0])
+    assert pairs == {(1, (-1.0,)), (3, (1.0,))}
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ([1.0], "labels: expected one for each of 2 replicas, found 1"),
+        ([], "labels: expected one for each of 2 replicas, found 0"),
+        ({"2": 1.0}, "labels: no label for '10'; give one for each of 2, 10"),
+        ([1.0, "hot"], "all of them to be numbers, or all of them text"),
+        ([1.0, 1.0], "at least two different ones"),
+        ([1.0, math.nan], "expected finite numbers"),
+        ([1.0, None], "labels: expected a number or a text for '10', found None"),
+    ],
+)
+def test_labels_that_do_not_fit_the_data(labels, message):
+    with pytest.raises(InputError, match=message):
+        TrajGAN(8).fit(labelled_data(["2", "10"]), labels=labels, steps=2, progress=False)
+
+
+@pytest.fixture(scope="module")
+def plain():
+    """A model of one feature without labels, windows of 8 frames."""
+    return TrajGAN(8).fit(data(60), steps=2, seed=1, progress=False)
+
+
+@pytest.fixture(scope="module")
+def by_number():
+    return TrajGAN(8).fit(labelled_data(["2", "10"]), labels=[290, 310], steps=6, seed=1, progress=False)
+
+
+@pytest.fixture(scope="module")
+def by_text():
+    return TrajGAN(8).fit(labelled_data(["2", "10"]), labels=["300", "folded"], steps=6, seed=1, progress=False)
+
+
+@pytest.mark.parametrize("label", [300, 300.0, np.float32(300), np.int64(300), [300, 300], np.array([300, 300])], ids=repr)
+def test_numbers_may_come_in_every_form(by_number, label):
+    expected = by_number.generate(12, 2, label=300.0, seed=1)
+    assert (np.stack(by_number.generate(12, 2, label=label, seed=1).values) == np.stack(expected.values)).all()
+
+
+def test_one_label_for_each_trajectory(by_text):
+    mixed = np.stack(by_text.generate(12, 2, label=["300", "folded"], seed=1).values)
+    same = np.stack(by_text.generate(12, 2, label="300", seed=1).values)
+    np.testing.assert_allclose(mixed[0], same[0], rtol=1e-5)
+    assert (mixed[1] != same[1]).any()
+
+
+@pytest.mark.parametrize(
+    ("model", "label", "message"),
+    [
+        ("plain", 300, "label: found 300, but this model was trained without labels; leave it out"),
+        ("by_number", None, "trained with labels and needs one; give one of 290.0 to 310.0"),
+        ("by_text", None, "trained with labels and needs one; give one of 300, folded"),
+        ("by_text", "melted", "label: expected one of 300, folded, found melted"),
+        ("by_number", "hot", "label: expected a number between 290 and 310, found 'hot'"),
+        ("by_number", 500.0, "label: expected a number between 290 and 310, found 500"),
+        ("by_number", [300.0] * 3, "label: expected one label or 2, found 3"),
+    ],
+)
+def test_labels_that_do_not_fit_the_model(model, label, message, request):
+    with pytest.raises(InputError, match=message):
+        request.getfixturevalue(model).generate(12, 2, label=label)
+
+
+@pytest.mark.parametrize(("model", "label"), [("by_number", 305.0), ("by_text", "folded")])
+def test_a_loaded_model_knows_its_labels(model, label, request, tmp_path):
+    gan = request.getfixturevalue(model)
+    gan.save(tmp_path / "model.trajgan")
+    loaded = TrajGAN.load(tmp_path / "model.trajgan")
+    assert loaded.bundle.labels == gan.bundle.labels
+    assert loaded.training_record["labels"] == gan.training_record["labels"]
+    first, second = (each.generate(20, label=label, seed=1).values[0] for each in (gan, loaded))
+    assert (first == second).all()
+    with pytest.raises(InputError, match="needs one"):
+        loaded.generate(20)
+
+
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [([0.5], None), (0.5, None), ([[0.5], [0.25], [0.1]], None), (None, [0.5]), ([[0.1], [0.2]], [[0.3], [0.4]]), ([0.1], 0.2)],
+)
+def test_start_and_end_come_out_as_they_are(plain, start, end):
+    generated = np.stack(plain.generate(9, 3, start=start, end=end, seed=1).values)
+    if start is not None:
+        first = np.atleast_2d(np.float32(start))
+        assert (generated[:, : len(first)] == first).all()
+    if end is not None:
+        last = np.atleast_2d(np.float32(end))
+        assert (generated[:, -len(last) :] == last).all()
+    assert len(np.unique(generated[:, 4])) == 3
+
+
+def test_every_trajectory_may_have_its_own_start_and_end(plain):
+    start, end = np.arange(6, dtype=np.float32).reshape(3, 2, 1) / 10, np.arange(3, dtype=np.float32).reshape(3, 1, 1) / 7
+    generated = np.stack(plain.generate(10, 3, start=start, end=end, seed=1).values)
+    assert (generated[:, :2] == start).all()
+    assert (generated[:, -1:] == end).all()
+
+
+def test_given_is_joined_with_start_and_end(plain):
+    given = np.full((9, 1), np.nan)
+    given[4] = 0.3
+    generated = plain.generate(9, start=[0.1], end=[0.2], given=given, seed=1).values[0][:, 0]
+    assert (generated[[0, 4, 8]] == np.float32([0.1, 0.3, 0.2])).all()
+
+
+def test_the_end_may_be_a_window_after_the_last_frame_of_the_start(plain):
+    """8 frames are drawn at once: frames 3 to 10 after a start of three, the last of which may be the end."""
+    start = [[0.1], [0.2], [0.3]]
+    assert plain.generate(11, start=start, end=[0.5], seed=1).values[0][-1] == 0.5
+    assert plain.generate(14, start=start, end=[[0.5]] * 4, seed=1).values[0][10] == 0.5
+    assert plain.generate(9, end=[0.5], seed=1).values[0][-1] == 0.5
+    message = "end: expected at most {} frames, since only one window of 8 frames can know of its end, found {}"
+    for n_frames, first, last, most in ((12, start, [0.5], 11), (15, start, [[0.5]] * 4, 14), (10, None, [0.5], 9)):
+        with pytest.raises(InputError, match=message.format(most, n_frames)):
+            plain.generate(n_frames, start=first, end=last)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"start": [0.1, 0.2]}, r"start: expected 1 features for up to 9 frames, found shape \(1, 2\)"),
+        ({"start": np.zeros((10, 1))}, r"start: expected 1 features for up to 9 frames, found shape \(10, 1\)"),
+        ({"end": np.zeros((3, 1, 1))}, r"end: expected 1 features for up to 9 frames, found shape \(3, 1, 1\)"),
+        ({"start": [math.nan]}, "start: expected finite values, found nan; give NaN in `given` only"),
+        ({"end": [math.inf]}, "end: expected finite values, found inf"),
+        ({"given": np.zeros((8, 1))}, r"given: expected shape \(9, 1\) or \(2, 9, 1\), found \(8, 1\)"),
+        ({"given": np.zeros((1, 9, 1))}, "given: expected shape"),
+        ({"given": np.full((9, 1), math.inf)}, "given: expected finite values, or NaN for what is to be drawn, found inf"),
+    ],
+)
+def test_given_frames_that_do_not_fit(plain, arguments, message):
+    with pytest.raises(InputError, match=message):
+        plain.generate(9, 2, **arguments)
+
+
+def test_validation_with_other_features_is_refused():
+    schema = FeatureSchema(names=("y",), units=("nm",), periods=(None,), frame_interval=1.0)
+    other = FeatureTrajectories(data(60).values, schema)
+    with pytest.raises(SchemaMismatchError, match="validation data"):
+        TrajGAN(8).fit(data(60), validation=other, steps=4, progress=False)
+
+
+def test_validation_selects_among_the_candidates(monkeypatch):
+    """The record tells the scores; what generates is the best of them."""
+    kept = []
+    from openmm_trajgan.training.trainer import Trainer
+
+    judge = Trainer._judge
+
+    def remember(self, score):
+        kept.append({name: value.clone() for name, value in self.average.module.state_dict().items()})
+        judge(self, score)
+
+    monkeypatch.setattr(Trainer, "_judge", remember)
+    gan = TrajGAN(8).fit(data(100, 100), validation=data(80), steps=40, seed=1, progress=False)
+    scores = gan.training_record["scores"]
+    assert [one["step"] for one in scores] == [30, 32, 34, 36, 38, 40]
+    best = kept[int(np.argmin([one["score"] for one in scores]))]
+    assert all(torch.equal(value, best[name]) for name, value in gan.bundle.generator.state_dict().items())
+
+
+def test_validation_and_labels_go_together():
+    replicas = labelled_data(["2", "10", "4", "12"])
+    series, validation = replicas.select(["2", "10"]), replicas.select(["4", "12"])
+    gan = TrajGAN(8).fit(series, labels=["a", "b"], validation=validation, steps=8, seed=1, progress=False)
+    assert all(np.isfinite(one["score"]) for one in gan.training_record["scores"])
+
+
+def test_a_checkpoint_of_other_labels_is_not_resumed(tmp_path, monkeypatch):
+    from openmm_trajgan.training.trainer import Trainer
+
+    def stop(self, **arguments):
+        arguments["checkpoint"]()
+        raise KeyboardInterrupt
+
+    series = labelled_data(["2", "10"])
+    arguments = {"steps": 4, "seed": 1, "progress": False, "checkpoint": tmp_path / "c"}
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "run", stop)
+        with pytest.raises(KeyboardInterrupt):
+            TrajGAN(8).fit(series, labels=["a", "b"], **arguments)
+    with pytest.raises(InputError, match="belongs to a training with labels"):
+        TrajGAN(8).fit(series, labels=["b", "a"], resume=True, **arguments)
+    other = labelled_data(["4", "12"])
+    with pytest.raises(InputError, match="belongs to a training with validation None"):
+        TrajGAN(8).fit(series, labels=["a", "b"], validation=other, resume=True, **arguments)
+    TrajGAN(8).fit(series, labels=["a", "b"], resume=True, **arguments)
