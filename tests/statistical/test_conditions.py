@@ -23,7 +23,7 @@ def model():
     noise = math.sqrt(1 - DECAY**2) * rng.normal(size=(4, 8200))
     series = [(m + lfilter([1.0], [1.0, -DECAY], e))[200:, None] for m, e in zip(MEANS, noise, strict=True)]
     schema = FeatureSchema(names=("x",), units=("nm",), periods=(None,), frame_interval=1.0)
-    config = TrainingConfig(likelihood_share=1.0, given_share=0.5)
+    config = TrainingConfig(likelihood_share=1.0, given_share=0.5, likelihood_windows=192, likelihood_frames=512)
     gan = TrajGAN(T, context_length=4, training=config)
     return gan.fit(FeatureTrajectories(series, schema), labels=MEANS, steps=300, seed=1, progress=False)
 
@@ -33,8 +33,8 @@ def model():
 def test_bridges_have_the_law_of_the_process_between_its_ends(model, first, last):
     """Half-way mean and variance of 4,000 bridges; m = 0.5.
 
-    The variance is 0.664, so the standard errors are 0.013 of the mean and 0.015 of the variance. Beyond three of them, training may
-    be off by 0.08 in the mean and by 12 % in the variance. Without the end, the first mean would be -0.67 instead of -0.19.
+    The variance is 0.664, so the standard errors are 0.013 of the mean and 0.015 of the variance. Beyond three of them, training
+    may be off by 0.08 in the mean and by 12 % in the variance. Without the end, the first mean would be -0.67 instead of -0.19.
     """
     generated = np.stack(model.generate(T + 1, N, start=[0.5 + first], end=[0.5 + last], label=0.5, seed=3).values)[..., 0] - 0.5
     half = T // 2
