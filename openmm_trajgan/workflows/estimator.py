@@ -115,7 +115,7 @@ class TrajGAN:
         data
             Time series, or the buffer that holds them.
         labels
-            Condition that every replica was simulated under, by replica, or in the order of the series: a number, such as a
+            Condition that every replica was simulated under, by name or in their order (a buffer sorts names): a number, such as a
             temperature, between whose values `generate` interpolates, or a text. None trains without.
         validation
             Other trajectories of the same features, used to choose between the models of several stages of the training; neither
