@@ -1,13 +1,15 @@
 """Is the MD-equivalent length right? Independent MD of known length, judged as if it were generated.
 
-Run ``python tests/statistical/audit_lengths.py --out lengths.json`` (40 repetitions of five lengths over two decades on two
-systems; about 20 minutes on two cores). Printed: the median over repetitions of estimated by true length for each group and each
+Run ``python tests/statistical/audit_lengths.py --out lengths.json`` (100 repetitions of five lengths over two decades on two
+systems; about half an hour on two cores). Printed: the median over repetitions of estimated by true length for each group and each
 figure with the order statistics between which the median of the law is with 95 %, how many are too short, and how often the
 90 % interval holds the true length.
 
-A median is as sharp as the figure: a divergence of many bins gives the length to some 20 %, a single ratio or free energy, which is
-one normal number, to a factor of ten. Beyond the length of the reference, its own noise hides the difference; half of what is
-measured is infinite from about there on where a figure is one number, and a group of them is worth little more than one.
+The lengths are right in the median if half of them are too short; how sharp a median is depends on the figure. A divergence of many
+bins is. A ratio or a free energy is one normal number, whose square MD of one length scatters over decades, and a group of such
+numbers that go together is worth little more than one. Beyond the length of the reference its own noise hides much of the
+difference, and half of the lengths of a single number are infinite. So are those of what has been seen completely, such as
+microstates visited.
 """
 
 import argparse
@@ -66,7 +68,7 @@ def repetition(system: str, number: int) -> dict[int, Result]:
 def main() -> None:
     """Run the study and print its table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repetitions", type=int, default=40)
+    parser.add_argument("--repetitions", type=int, default=100)
     parser.add_argument("--systems", nargs="+", default=list(PROCESSES), choices=list(PROCESSES))
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--out", type=Path, required=True)
@@ -100,7 +102,8 @@ def _cell(rows: NDArray[np.float64]) -> str:
     first, last = (int(rank) for rank in binom.interval(0.95, len(found), 0.5))
     held = ((rows[:, 1] <= 1) & (rows[:, 2] >= 1)).mean()
     middle = found[[(len(found) - 1) // 2, len(found) // 2]].mean()
-    return f"{middle:.2f} ({found[first]:.2f}–{found[min(last, len(found) - 1)]:.2f}; {(found < 1).mean():.0%}; {held:.0%})"
+    low, high = found[max(first - 1, 0)], found[min(last, len(found) - 1)]
+    return f"{middle:.2f} ({low:.2f}–{high:.2f}; {(found < 1).mean():.0%}; {held:.0%})"
 
 
 if __name__ == "__main__":
