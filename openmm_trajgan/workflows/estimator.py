@@ -25,7 +25,8 @@ from openmm_trajgan.models.generator import GeneratorConfig, WindowGenerator, ty
 from openmm_trajgan.schema import FeatureSchema, FeatureTrajectories
 from openmm_trajgan.seeding import Seeds
 from openmm_trajgan.training.checkpoint import load_checkpoint, save_checkpoint
-from openmm_trajgan.training.trainer import Trainer, TrainingConfig
+from openmm_trajgan.training.config import TrainingConfig
+from openmm_trajgan.training.trainer import Trainer
 from openmm_trajgan.workflows.progress import progress_bar
 from openmm_trajgan.workflows.validation import validation_score
 
@@ -54,7 +55,7 @@ class TrajGAN:
     context_length
         How many frames before the newest one the continuation may depend on; fewer where the trajectories are short.
     training
-        How to train; see `openmm_trajgan.training.trainer.TrainingConfig`.
+        How to train; see `openmm_trajgan.training.config.TrainingConfig`.
     device
         Where to train and generate, as PyTorch spells it.
 

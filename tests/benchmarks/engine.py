@@ -21,7 +21,7 @@ from rivals import FlatGAN, MixtureDensityNetwork
 from openmm_trajgan.analysis.baselines import BASELINES
 from openmm_trajgan.analysis.yardstick import Yardstick
 from openmm_trajgan.schema import FeatureTrajectories
-from openmm_trajgan.training.trainer import TrainingConfig
+from openmm_trajgan.training.config import TrainingConfig
 from openmm_trajgan.workflows.estimator import TrajGAN
 
 N_REFERENCE = 4  # times the training data

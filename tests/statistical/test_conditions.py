@@ -10,7 +10,7 @@ import pytest
 from scipy.signal import lfilter
 
 from openmm_trajgan import FeatureSchema, FeatureTrajectories, TrajGAN
-from openmm_trajgan.training.trainer import TrainingConfig
+from openmm_trajgan.training.config import TrainingConfig
 
 DECAY, T, N = math.exp(-1 / 10), 16, 4000
 MEANS = (-1.0, -0.5, 0.5, 1.0)

@@ -14,7 +14,8 @@ from openmm_trajgan.models.generator import GeneratorConfig, WindowGenerator, ty
 from openmm_trajgan.schema import FeatureSchema, FeatureTrajectories
 from openmm_trajgan.training.averaging import exponential_average
 from openmm_trajgan.training.checkpoint import load_checkpoint, save_checkpoint
-from openmm_trajgan.training.trainer import Trainer, TrainingConfig
+from openmm_trajgan.training.config import TrainingConfig
+from openmm_trajgan.training.trainer import Trainer
 
 SMALL = TrainingConfig(likelihood_windows=16, likelihood_frames=32, adversarial_windows=8, patches_per_window=2)
 

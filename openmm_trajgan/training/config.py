@@ -1,0 +1,50 @@
+"""How to train: numbers of both stages."""
+
+from dataclasses import asdict, dataclass
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How to train a generator against a critic.
+
+    Parameters
+    ----------
+    likelihood_share
+        Share of the training steps spent on likelihood alone.
+    likelihood_windows, likelihood_frames
+        Real windows per step, and midpoints per level that enter the likelihood.
+    likelihood_rate
+        Adam's learning rate at the start of the likelihood stage; it falls linearly to 2 %.
+    partial_context_share
+        Share of the steps that hide part of the context, so that trajectories can begin from little or nothing.
+    given_share
+        Share of the steps in which parts of the windows are given, so that the generator learns to draw the rest.
+    adversarial_windows, patches_per_window
+        Windows per adversarial step, and patches per window and time scale that the critic reads.
+    critic_rate, generator_rate
+        Adam's learning rates in the adversarial stage; both fall linearly to 2 % over its second half.
+    penalty_weight
+        λ of the gradient penalty.
+    anchor_weight
+        Weight of the likelihood in the generator's loss during the adversarial stage.
+    critic_head_start
+        Share of the adversarial steps in which only the critic learns.
+    """
+
+    likelihood_share: float = 0.75
+    likelihood_windows: int = 1024
+    likelihood_frames: int = 768
+    likelihood_rate: float = 1e-2
+    partial_context_share: float = 0.15
+    given_share: float = 0.25
+    adversarial_windows: int = 48
+    patches_per_window: int = 6
+    critic_rate: float = 1e-3
+    generator_rate: float = 2e-4
+    penalty_weight: float = 10.0
+    anchor_weight: float = 1.0
+    critic_head_start: float = 0.1
+
+    def as_dict(self) -> dict[str, float]:
+        """Plain numbers for a file."""
+        return asdict(self)
