@@ -11,7 +11,7 @@ from openmm_trajgan.analysis.metric import Figure, FloatArray
 
 CONFIDENCE = 0.9  # of every interval of the audit
 WIDEST = 5.0  # standard deviations that differences and divergences are looked at
-N_DIFFERENCES, N_CELLS = 61, 401  # in that range
+N_DIFFERENCES, N_CELLS = 201, 401  # in that range
 LEAST_SUPPORTED = 0.5  # share of resamples that must give a number for the interval to be one
 
 Evaluate = Callable[[FloatArray, FloatArray], FloatArray]
