@@ -15,7 +15,9 @@ class TrainConfig(DataConfig):
 
     data: Path = Argument(description="window buffer, .npy/.npz file, or folder of .npy files (one trajectory each)")
     out: Path = Field(description="model file to write, for example model.trajgan")
-    window_length: int = Field(64, description="frames drawn in one shot; trajectories need one frame more")
+    window_length: int | None = Field(
+        None, description="frames drawn in one shot, trajectories need one frame more; none chooses by the slowest process"
+    )
     label: list[str] = Field(
         [], description="condition of each replica in turn, for example its temperature; once per replica, numbers or texts"
     )
@@ -64,5 +66,6 @@ def run(config: TrainConfig) -> str:
     steps = record["n_likelihood_steps"] + record["n_adversarial_steps"]
     return (
         f"{config.out}: trained on {record['n_frames']} frames of {len(record['replicas'])} trajectories "
-        f"in {record['seconds']:.0f} s, {steps} steps, seed {record['seed']} (repeat exactly with --steps {steps})"
+        f"in {record['seconds']:.0f} s, {record['choice']}; "
+        f"{steps} steps, seed {record['seed']} (repeat exactly with --steps {steps} --window-length {record['window_length']})"
     )

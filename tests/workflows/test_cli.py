@@ -95,7 +95,7 @@ def test_print_config_shows_yaml_and_does_nothing(trajgan, folder_of_npy, untouc
     assert status == 0
     shown = yaml.safe_load(out)
     assert shown["minutes"] == 2.0
-    assert shown["window_length"] == 64
+    assert shown["window_length"] is None
     assert sorted(folder.rglob("*")) == before
 
 
