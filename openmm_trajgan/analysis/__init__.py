@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from openmm_trajgan.analysis.literature import mdgen_figures
     from openmm_trajgan.analysis.novelty import nearest_window_distances
     from openmm_trajgan.analysis.sketch import sketch
-    from openmm_trajgan.analysis.structure import StructureObservables
+    from openmm_trajgan.analysis.structure import StructureGeometry
     from openmm_trajgan.analysis.structure_comparison import compare_structures
     from openmm_trajgan.analysis.uncertainty import Estimate
     from openmm_trajgan.analysis.verdict import FigureOfMerit, GroupVerdict
@@ -28,7 +28,7 @@ __all__ = [
     "GroupVerdict",
     "ImpliedTimescales",
     "Microstates",
-    "StructureObservables",
+    "StructureGeometry",
     "autocorrelation",
     "compare_structures",
     "displacement_divergence",
@@ -48,7 +48,7 @@ _MODULES = {
     "GroupVerdict": "verdict",
     "ImpliedTimescales": "kinetics",
     "Microstates": "kinetics",
-    "StructureObservables": "structure",
+    "StructureGeometry": "structure",
     "autocorrelation": "dynamics",
     "compare_structures": "structure_comparison",
     "displacement_divergence": "dynamics",

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import bootstrap, norm
 
 from openmm_trajgan.analysis.distributions import BINS, FloatArray, divergence, uniform_edges
-from openmm_trajgan.analysis.structure import CLASH, HEAVY_CLASH, IntArray, StructureObservables, given_bonds
+from openmm_trajgan.analysis.structure import CLASH, HEAVY_CLASH, IntArray, Observables, StructureGeometry, given_bonds
 from openmm_trajgan.analysis.uncertainty import CONFIDENCE
 from openmm_trajgan.errors import InputError
 
@@ -156,12 +156,12 @@ def compare_structures(
     md_frames, frames = _evenly_spaced(n_reference, 2 * n_used), _evenly_spaced(n_generated, n_used)
     template = atoms if len(given_bonds(atoms)) and not len(given_bonds(md_atoms)) else md_atoms
     template.universe.trajectory[0]
-    md = StructureObservables(md_atoms, topology=template).run(frames=md_frames).results
-    made = StructureObservables(atoms, topology=template).run(frames=frames).results
+    geometry = StructureGeometry(template)
+    md, made = geometry.measure_frames(md_atoms, md_frames), geometry.measure_frames(atoms, frames)
     rng = np.random.default_rng(seed)
     figures = [
-        StructureFigure(measure.name, measure.unit, measure.meaning, reason=md.reasons[measure.key])
-        if measure.key in md.reasons
+        StructureFigure(measure.name, measure.unit, measure.meaning, reason=geometry.reasons[measure.key])
+        if measure.key in geometry.reasons
         else measure.judge(md[measure.key], made[measure.key], n_used, rng)
         for measure in _measures(md, made)
     ]
@@ -258,7 +258,7 @@ class _Measure:
         return value, (max(value - reach, 0.0), min(value + reach, self.largest))
 
 
-def _measures(md: Any, made: Any) -> list[_Measure]:
+def _measures(md: Observables, made: Observables) -> list[_Measure]:
     def moments(key: str) -> Callable[[NDArray[Any]], FloatArray]:
         def averages(blocks: NDArray[Any]) -> FloatArray:
             deviations = blocks - md[key].mean(axis=0)  # about the mean of MD, so that the squares keep their digits
@@ -268,13 +268,13 @@ def _measures(md: Any, made: Any) -> list[_Measure]:
         return averages
 
     def sizes(blocks: NDArray[Any]) -> FloatArray:
-        return _histograms(blocks, uniform_edges((md.radius_of_gyration, made.radius_of_gyration), BINS[1]))
+        return _histograms(blocks, uniform_edges((md["radius_of_gyration"], made["radius_of_gyration"]), BINS[1]))
 
     def inverted(blocks: NDArray[Any]) -> FloatArray:
-        return _shares((blocks != np.sign(md.handedness.sum(axis=0))).any(axis=2))
+        return _shares((blocks != np.sign(md["handedness"].sum(axis=0))).any(axis=2))
 
     def visits(blocks: NDArray[Any]) -> FloatArray:
-        return _visits(blocks, np.unique(np.concatenate([_ramachandran_cells(results.phi_psi) for results in (md, made)])))
+        return _visits(blocks, np.unique(np.concatenate([_ramachandran_cells(results["phi_psi"]) for results in (md, made)])))
 
     md_like = "How far {} are from those of MD, root mean square."
     too_close = f"Frames with heavy atoms closer than {HEAVY_CLASH} nm or any closer than {CLASH} nm, more than three bonds apart."
