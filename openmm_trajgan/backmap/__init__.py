@@ -1,8 +1,8 @@
 """Feature vectors back to particle positions, as an MDAnalysis Universe."""
 
-from openmm_trajgan.backmap.base import Backmapper
+from openmm_trajgan.backmap.base import Backmapper, Structures
 from openmm_trajgan.backmap.identity import Identity
 from openmm_trajgan.backmap.internal_coordinates import InternalCoordinates
 from openmm_trajgan.backmap.universe import to_universe, write_universe
 
-__all__ = ["Backmapper", "Identity", "InternalCoordinates", "to_universe", "write_universe"]
+__all__ = ["Backmapper", "Identity", "InternalCoordinates", "Structures", "to_universe", "write_universe"]

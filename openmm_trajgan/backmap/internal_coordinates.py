@@ -1,14 +1,16 @@
 """Torsions to all atoms: the generated torsions set in structures that molecular dynamics visited."""
 
 import warnings
-from typing import Any, Self
+from typing import Self
 
+import MDAnalysis
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from openmm_trajgan.backmap.base import FloatArray
-from openmm_trajgan.backmap.z_matrix import ZMatrix
+from openmm_trajgan.backmap.base import Structures
+from openmm_trajgan.backmap.z_matrix import ZMatrix, atom_label
 from openmm_trajgan.errors import InputError
+from openmm_trajgan.features.base import Featurizer
 from openmm_trajgan.schema import FeatureSchema
 
 # Without exact backbone angles the fold is off by 1.2 Å at 30 residues, 2.5 Å at 60, and 8 Å at 214 (adenylate kinase).
@@ -16,6 +18,7 @@ RESIDUES_WITHOUT_WARNING = 30
 MOST_RESIDUES = 60
 _LONGEST_BOND = 0.3  # nm; longer than any covalent bond, shorter than the break where a periodic box cuts a molecule
 _SMALLEST_SINE = 0.02  # three atoms within 1° of a line define no torsion
+_ANGSTROM = 10.0  # per nm
 _FRAMES_AT_ONCE = 1024  # the arrays of one block stay in the processor's cache
 
 
@@ -32,6 +35,8 @@ class InternalCoordinates:
 
     Attributes
     ----------
+    atoms : ndarray
+        Atoms of the reference whose positions come out, ``(n_atoms,)``: all.
     dependent : tuple of str
         Features that are not set but follow from the rest: a second torsion on one central bond, and features other than
         torsions.
@@ -40,37 +45,30 @@ class InternalCoordinates:
     --------
     Hydrogen peroxide has one torsion:
 
-    >>> from openmm import app
-    >>> topology = app.Topology()
-    >>> residue = topology.addResidue("HOOH", topology.addChain())
-    >>> atoms = [topology.addAtom(name, app.Element.getBySymbol(name[0]), residue) for name in ("H1", "O1", "O2", "H2")]
-    >>> for one, two in zip(atoms[:-1], atoms[1:]):
-    ...     topology.addBond(one, two)
-    >>> structure = np.array([[-0.02, 0.09, 0.0], [0.0, 0.0, 0.0], [0.14, 0.0, 0.0], [0.16, 0.0, 0.09]])
-    >>> schema = FeatureSchema(
-    ...     names=("hooh",), units=("rad",), periods=(2 * np.pi,), kinds=("torsion",), atoms=((0, 1, 2, 3),)
-    ... )
-    >>> backmapper = InternalCoordinates().fit(topology, schema, structure[None])
-    >>> positions = backmapper.backmap([[1.9], [2.0]], rng=np.random.default_rng(0))
+    >>> molecule = MDAnalysis.Universe.empty(4, trajectory=True)
+    >>> molecule.add_TopologyAttr("bonds", [(0, 1), (1, 2), (2, 3)])
+    >>> molecule.atoms.positions = [[-0.2, 0.9, 0.0], [0.0, 0.0, 0.0], [1.4, 0.0, 0.0], [1.6, 0.0, 0.9]]
+    >>> from openmm_trajgan.features import Torsions
+    >>> backmapper = InternalCoordinates().fit(Torsions([[0, 1, 2, 3]]), molecule)
+    >>> structures = backmapper.backmap([[1.9], [2.0]], rng=np.random.default_rng(0))
     >>> from MDAnalysis.lib.distances import calc_dihedrals
-    >>> calc_dihedrals(*positions.transpose(1, 0, 2)).round(4)
+    >>> calc_dihedrals(*structures.positions.transpose(1, 0, 2)).round(4)
     array([1.9, 2. ])
     """
 
     def __init__(self) -> None:
         self.dependent: tuple[str, ...] = ()
+        self.atoms: NDArray[np.intp] = np.empty(0, dtype=np.intp)
 
-    def fit(self, topology: Any, schema: FeatureSchema, reference: ArrayLike) -> Self:
+    def fit(self, featurizer: Featurizer, reference: MDAnalysis.Universe) -> Self:
         """Build the Z-matrix and take the hard coordinates from the reference.
 
         Parameters
         ----------
-        topology
-            The openmm.app.Topology of one molecule, with bonds.
-        schema
-            What the features are; those of kind ``"torsion"`` are set.
+        featurizer
+            Of the model; features of kind ``"torsion"`` are set.
         reference
-            Structures of that molecule, whole and consecutive in time, ``(n_reference, n_atoms, 3)`` in nm. One is enough.
+            Structures of one molecule, whole and consecutive in time, with bonds. One is enough.
 
         Returns
         -------
@@ -88,10 +86,11 @@ class InternalCoordinates:
         UserWarning
             If some features are dependent, or the molecule has more than 30 residues.
         """
-        _require_short(topology)
+        schema = featurizer.schema
+        _require_short(reference)
         columns, dependent = _independent_torsions(schema)
-        z_matrix = ZMatrix.from_topology(topology, {schema.names[column]: schema.atoms[column] for column in columns})
-        structures = _checked_reference(reference, topology)
+        z_matrix = ZMatrix.from_universe(reference, {schema.names[column]: schema.atoms[column] for column in columns})
+        structures = _whole_structures(reference)
         _require_no_lines(z_matrix, structures)
         if dependent:
             warnings.warn(
@@ -99,14 +98,14 @@ class InternalCoordinates:
                 "compare them with the features after backmapping",
                 stacklevel=2,
             )
-        self.dependent = dependent
+        self.dependent, self.atoms = dependent, reference.atoms.indices
         self._n_features, self._columns = schema.n_features, columns
         self._z_matrix = z_matrix
         self._internal = z_matrix.measure(structures)
         self._onto = structures[:, :, 0] - structures[:, :, 0].mean(axis=0)
         return self
 
-    def backmap(self, features: ArrayLike, *, rng: np.random.Generator) -> FloatArray:
+    def backmap(self, features: ArrayLike, *, rng: np.random.Generator) -> Structures:
         """Positions of one time series.
 
         Parameters
@@ -118,8 +117,8 @@ class InternalCoordinates:
 
         Returns
         -------
-        numpy.ndarray
-            ``(n_frames, n_atoms, 3)`` float32, nm.
+        Structures
+            Positions of all atoms.
 
         Raises
         ------
@@ -127,7 +126,7 @@ class InternalCoordinates:
             If `fit` was not called, or `features` has another shape or a value that is not finite.
         """
         if not hasattr(self, "_z_matrix"):
-            raise InputError("this backmapper has no structures yet; call fit(topology, schema, reference) first")
+            raise InputError("this backmapper has no structures yet; call fit(featurizer, reference) first")
         wanted = np.asarray(features, dtype=np.float64)
         if wanted.ndim != 2 or wanted.shape[1] != self._n_features:
             raise InputError(f"expected features (n_frames, {self._n_features}), found {wanted.shape}; give one time series")
@@ -142,7 +141,7 @@ class InternalCoordinates:
             internal = self._internal[..., source[block]]
             self._z_matrix.turn(internal, torsions[:, block])
             positions[block] = _superposed(self._z_matrix.place(internal), self._onto)
-        return positions
+        return Structures(positions)
 
 
 def _there_and_back(start: int, n_frames: int, n_reference: int) -> NDArray[np.intp]:
@@ -182,8 +181,8 @@ def _independent_torsions(schema: FeatureSchema) -> tuple[list[int], tuple[str, 
     return chosen, tuple(name for column, name in enumerate(schema.names) if column not in chosen)
 
 
-def _require_short(topology: Any) -> None:
-    n_residues = topology.getNumResidues()
+def _require_short(reference: MDAnalysis.Universe) -> None:
+    n_residues = len(reference.residues)
     if n_residues > MOST_RESIDUES:
         raise InputError(
             f"expected at most {MOST_RESIDUES} residues, found {n_residues}: errors of torsions grow along the chain and "
@@ -197,26 +196,21 @@ def _require_short(topology: Any) -> None:
         )
 
 
-def _checked_reference(reference: ArrayLike, topology: Any) -> NDArray[np.float64]:
+def _whole_structures(reference: MDAnalysis.Universe) -> NDArray[np.float64]:
     """Return the reference as ``(n_atoms, 3, n_reference)``, nm."""
-    n_atoms = topology.getNumAtoms()
-    structures = np.asarray(reference, dtype=np.float64)
-    if structures.ndim != 3 or structures.shape[1:] != (n_atoms, 3) or not len(structures):
-        raise InputError(
-            f"expected reference positions (n_reference, {n_atoms}, 3) in nm, found {structures.shape}; "
-            "give the structures of the atoms in the topology, in its order, as one array"
-        )
-    if not np.isfinite(structures).all():
-        raise InputError(f"reference frame {np.argwhere(~np.isfinite(structures))[0, 0]} is not finite; leave it out")
-    for bond in topology.bonds():
-        lengths = np.linalg.norm(structures[:, bond[0].index] - structures[:, bond[1].index], axis=1)
+    structures = np.asarray(reference.trajectory.timeseries(order="acf"), dtype=np.float64) / _ANGSTROM
+    finite = np.isfinite(structures).all(axis=(0, 1))
+    if not finite.all():
+        raise InputError(f"reference frame {finite.argmin()} is not finite; leave it out")
+    for i, j in reference.bonds.indices:
+        lengths = np.linalg.norm(structures[i] - structures[j], axis=0)
         if lengths.max() > _LONGEST_BOND:
             raise InputError(
                 f"reference frame {lengths.argmax()}: expected bonds below {_LONGEST_BOND} nm, found {lengths.max():.3g} nm from "
-                f"{bond[0].name} to {bond[1].name} of residues {bond[0].residue.id} and {bond[1].residue.id}; give positions in "
-                "nm of whole molecules (not cut by the periodic box), atoms in the order of the topology"
+                f"{atom_label(reference.atoms[i])} to {atom_label(reference.atoms[j])}; give whole molecules (not cut by the "
+                "periodic box), atoms in the order of the topology"
             )
-    return np.ascontiguousarray(structures.transpose(1, 2, 0))
+    return np.ascontiguousarray(structures)
 
 
 def _require_no_lines(z_matrix: ZMatrix, structures: NDArray[np.float64]) -> None:

@@ -9,13 +9,14 @@ from typing import Any
 
 import MDAnalysis
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from openmm_trajgan.backmap.base import Backmapper
 from openmm_trajgan.backmap.identity import KINDS, Identity
 from openmm_trajgan.backmap.internal_coordinates import InternalCoordinates
 from openmm_trajgan.backmap.reader import GeneratedReader
 from openmm_trajgan.errors import InputError
+from openmm_trajgan.features.from_schema import from_schema
 from openmm_trajgan.schema import FeatureTrajectories
 from openmm_trajgan.seeding import Seeds
 from openmm_trajgan.storage import sync_folder
@@ -76,20 +77,19 @@ def to_universe(
     if schema.frame_interval is None:
         raise InputError("the frame interval of the features is unknown; set it with schema.with_frame_interval(ps)")
     chosen = _chosen(generated, trajectory)
+    featurizer = from_schema(schema)
     backmapper: Backmapper
     if set(schema.kinds) <= KINDS:
         topology, _ = (None, None) if topology is None else _molecule(topology)
-        backmapper = Identity().fit(topology, schema)
+        backmapper = Identity().fit(featurizer, None if topology is None else MDAnalysis.Universe(topology))
     else:
         topology, own_structure = _molecule(topology)
-        structures = _structures(own_structure if reference is None else reference)
-        backmapper = InternalCoordinates().fit(topology, schema, structures)
+        backmapper = InternalCoordinates().fit(featurizer, _whole(topology, own_structure if reference is None else reference))
 
     seeds = Seeds(seed)
     series = [generated.values[index] for index in chosen]
-    positions = np.concatenate(
-        [backmapper.backmap(values, rng=seeds.numpy(f"backmap {index}")) for index, values in zip(chosen, series, strict=True)]
-    )
+    made = [backmapper.backmap(values, rng=seeds.numpy(f"backmap {index}")) for index, values in zip(chosen, series, strict=True)]
+    positions = np.concatenate([structures.positions for structures in made if structures.positions is not None])
     positions *= _ANGSTROM
     reader = {
         "format": GeneratedReader,
@@ -194,18 +194,24 @@ def _molecule(topology: Any) -> tuple[Any, NDArray[np.float64] | None]:
     return pdb.topology, np.asarray(pdb.getPositions(asNumpy=True).value_in_unit(unit.nanometer))[None]
 
 
-def _structures(reference: Any) -> ArrayLike:
-    """Return reference structures ``(n_reference, n_atoms, 3)`` in nm."""
+def _whole(topology: Any, reference: Any) -> MDAnalysis.Universe:
+    """Return reference structures as a Universe of the topology."""
     if reference is None:
         raise InputError(
             "expected reference structures for what the features do not tell, found none; pass reference=buffer, "
             "reference=positions (n_reference, n_atoms, 3) in nm, or the path of a PDB file as topology"
         )
     if isinstance(reference, MDAnalysis.Universe):
-        angstrom: NDArray[np.float32] = reference.trajectory.timeseries(order="fac")
-        return angstrom / _ANGSTROM
-    structures: ArrayLike = reference.structures() if hasattr(reference, "structures") else reference
-    return structures
+        angstrom = reference.trajectory.timeseries(order="fac")
+    else:
+        angstrom = _ANGSTROM * np.asarray(reference.structures() if hasattr(reference, "structures") else reference)
+    n_atoms = topology.getNumAtoms()
+    if angstrom.ndim != 3 or angstrom.shape[1:] != (n_atoms, 3) or not len(angstrom):
+        raise InputError(
+            f"expected reference positions (n_reference, {n_atoms}, 3) in nm, found {angstrom.shape}; "
+            "give the structures of the atoms in the topology, in its order, as one array"
+        )
+    return MDAnalysis.Universe(topology, angstrom.astype(np.float32))
 
 
 def _restore_numbering(universe: MDAnalysis.Universe, topology: Any) -> None:

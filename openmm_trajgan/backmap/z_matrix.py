@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import MDAnalysis
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_array, csr_array
@@ -11,7 +12,7 @@ from scipy.sparse.csgraph import breadth_first_order, connected_components, dijk
 
 from openmm_trajgan.errors import InputError
 
-_BONDS_MISSING = "call topology.createStandardBonds(), or topology.addBond for residues OpenMM does not know"
+_BONDS_MISSING = "call topology.createStandardBonds() in OpenMM, or universe.add_bonds() for residues it does not know"
 
 
 @dataclass(frozen=True)
@@ -48,13 +49,13 @@ class ZMatrix:
     turned_by: NDArray[np.intp]
 
     @classmethod
-    def from_topology(cls, topology: Any, torsions: Mapping[str, tuple[int, ...]]) -> "ZMatrix":
+    def from_universe(cls, universe: MDAnalysis.Universe, torsions: Mapping[str, tuple[int, ...]]) -> "ZMatrix":
         """Build the Z-matrix in which every given torsion is a coordinate of its own.
 
         Parameters
         ----------
-        topology
-            An openmm.app.Topology of one molecule, with bonds.
+        universe
+            One molecule, with bonds; positions are not used.
         torsions
             Four bonded atoms per torsion, by name; no two on the same central bond.
 
@@ -63,10 +64,9 @@ class ZMatrix:
         InputError
             If bonds are missing, there are several fragments, or a torsion does not follow bonds or turns about a bond in a ring.
         """
-        atoms = list(topology.atoms())
-        graph = _bond_graph(topology)
+        graph = _bond_graph(universe)
         for name, quadruple in torsions.items():
-            _require_free(name, quadruple, graph, atoms)
+            _require_free(name, quadruple, graph, universe.atoms)
         # Started at the centre of the molecule there are half as many levels, and errors have half the lever.
         centre = int(dijkstra(graph, unweighted=True).max(axis=1).argmin())
         order, parent = breadth_first_order(graph, centre, directed=False)
@@ -80,8 +80,8 @@ class ZMatrix:
             placed_by.append(placed)
             pivots.append(k)
 
-        references = np.zeros((len(atoms), 3), dtype=np.intp)
-        level = np.zeros(len(atoms), dtype=np.intp)
+        references = np.zeros((len(order), 3), dtype=np.intp)
+        level = np.zeros(len(order), dtype=np.intp)
         for atom in order[3:]:
             bonded = int(parent[atom])
             if bonded == centre:
@@ -93,7 +93,7 @@ class ZMatrix:
             references[atom] = i, j, bonded
             level[atom] = 1 + level[[i, j, bonded]].max()
 
-        turned_by = np.full(len(atoms), -1, dtype=np.intp)
+        turned_by = np.full(len(order), -1, dtype=np.intp)
         for index, pivot in enumerate(pivots):
             turned_by[(parent == pivot) & (level > 0)] = index
         return cls(
@@ -155,18 +155,18 @@ def _cross(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64
     return product
 
 
-def _bond_graph(topology: Any) -> csr_array:
+def _bond_graph(universe: MDAnalysis.Universe) -> csr_array:
     """Symmetric adjacency matrix of the bonds, one connected fragment."""
-    n_atoms = topology.getNumAtoms()
-    bonds = np.array([(bond[0].index, bond[1].index) for bond in topology.bonds()], dtype=np.intp).reshape(-1, 2)
+    n_atoms = len(universe.atoms)
+    bonds = universe.bonds.indices if hasattr(universe, "bonds") else np.empty((0, 2), dtype=np.intp)
     if not len(bonds):
         raise InputError(f"expected the bonds of {n_atoms} atoms in the topology, found none; {_BONDS_MISSING}")
     both = np.concatenate([bonds, bonds[:, ::-1]])
     graph = coo_array((np.ones(len(both)), both.T), shape=(n_atoms, n_atoms)).tocsr()
     n_fragments, fragment = connected_components(graph, directed=False)
-    for residue in topology.residues():
-        if len(set(fragment[[atom.index for atom in residue.atoms()]])) > 1:
-            raise InputError(f"bonds are missing inside residue {residue.name} {residue.id} of the topology; {_BONDS_MISSING}")
+    for residue in universe.residues:
+        if len(set(fragment[residue.atoms.indices])) > 1:
+            raise InputError(f"bonds are missing inside residue {residue_label(residue.atoms[0])} of the topology; {_BONDS_MISSING}")
     if n_fragments > 1:
         sizes = ", ".join(str(size) for size in np.bincount(fragment)[:4])
         raise InputError(
@@ -176,14 +176,24 @@ def _bond_graph(topology: Any) -> csr_array:
     return graph
 
 
-def _require_free(name: str, atoms: tuple[int, ...], graph: csr_array, topology_atoms: list[Any]) -> None:
+def residue_label(atom: Any) -> str:
+    """Return name and number of the residue of an MDAnalysis atom, as far as the Universe has them."""
+    return f"{getattr(atom, 'resname', '')}{getattr(atom, 'resid', '')}"
+
+
+def atom_label(atom: Any) -> str:
+    """Return residue and name of an MDAnalysis atom, its index if it has no name."""
+    return f"{residue_label(atom)}-{getattr(atom, 'name', atom.index)}"
+
+
+def _require_free(name: str, atoms: tuple[int, ...], graph: csr_array, all_atoms: Any) -> None:
     """Refuse a torsion that cannot be turned without changing a bond length or angle."""
-    if len(atoms) != 4 or min(atoms) < 0 or max(atoms) >= len(topology_atoms):
+    if len(atoms) != 4 or min(atoms) < 0 or max(atoms) >= len(all_atoms):
         raise InputError(
-            f"torsion {name!r}: expected four atoms between 0 and {len(topology_atoms) - 1}, found {atoms}; "
+            f"torsion {name!r}: expected four atoms between 0 and {len(all_atoms) - 1}, found {atoms}; "
             "use the topology the features were made for"
         )
-    labels = [f"{atom.residue.name}{atom.residue.id}-{atom.name}" for atom in (topology_atoms[index] for index in atoms)]
+    labels = [atom_label(all_atoms[index]) for index in atoms]
     for one, two in zip((0, 1, 2), (1, 2, 3), strict=True):
         if not graph[atoms[one], atoms[two]]:
             raise InputError(
