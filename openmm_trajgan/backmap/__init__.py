@@ -1,8 +1,21 @@
-"""Feature vectors back to particle positions, as an MDAnalysis Universe."""
+"""Feature vectors back to particle positions, as an MDAnalysis Universe.
+
+Importing this makes the format ``"TRAJGAN"`` known to MDAnalysis.
+"""
 
 from openmm_trajgan.backmap.base import Backmapper, Structures
+from openmm_trajgan.backmap.export import write_universe
 from openmm_trajgan.backmap.identity import Identity
 from openmm_trajgan.backmap.internal_coordinates import InternalCoordinates
-from openmm_trajgan.backmap.universe import to_universe, write_universe
+from openmm_trajgan.backmap.reader import GeneratedReader
+from openmm_trajgan.backmap.universe import to_universe
 
-__all__ = ["Backmapper", "Identity", "InternalCoordinates", "Structures", "to_universe", "write_universe"]
+__all__ = [
+    "Backmapper",
+    "GeneratedReader",
+    "Identity",
+    "InternalCoordinates",
+    "Structures",
+    "to_universe",
+    "write_universe",
+]

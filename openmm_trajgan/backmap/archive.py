@@ -178,4 +178,4 @@ def _mapped(path: Path, member: zipfile.ZipInfo) -> NDArray[Any]:
             raise ValueError(f"{member.filename} holds no plain array")
         if not np.prod(shape):
             return np.empty(shape, dtype)
-        return np.memmap(path, dtype, "r", file.tell(), shape)
+        return np.asarray(np.memmap(path, dtype, "r", file.tell(), shape))

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -39,7 +39,6 @@ class FrameSource(Protocol):
         ...
 
 
-@runtime_checkable
 class PiecewiseBackmapper(Protocol):
     """Backmapper that can build any piece of a series, equal to the same frames of the whole."""
 
@@ -48,8 +47,8 @@ class PiecewiseBackmapper(Protocol):
         """Atoms of the reference whose positions come out."""
         ...
 
-    def piece(self, features: ArrayLike, *, first: int, rng: np.random.Generator) -> Structures:
-        """Structures of `features`, ``(n_frames, n_features)``, the frames from `first` on of a series that began with `rng`."""
+    def backmap(self, features: ArrayLike, *, rng: np.random.Generator, first: int = 0) -> Structures:
+        """Structures of `features`, ``(n_frames, n_features)``: the frames from `first` on of a series that began with `rng`."""
         ...
 
 
@@ -193,7 +192,7 @@ class BuiltFrames:
             end = min(int(self._ends[series]), stop)
             while place < end:
                 until = min(place + self._length, end)
-                made = self._backmapper.piece(
+                made = self._backmapper.backmap(
                     self._features[place:until],
                     first=place - int(self._starts[series]),
                     rng=self._seeds.numpy(f"backmap {self._indices[series]}"),

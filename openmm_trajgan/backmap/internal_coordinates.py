@@ -105,7 +105,7 @@ class InternalCoordinates:
         self._onto = structures[:, :, 0] - structures[:, :, 0].mean(axis=0)
         return self
 
-    def backmap(self, features: ArrayLike, *, rng: np.random.Generator) -> Structures:
+    def backmap(self, features: ArrayLike, *, rng: np.random.Generator, first: int = 0) -> Structures:
         """Positions of one time series.
 
         Parameters
@@ -114,6 +114,9 @@ class InternalCoordinates:
             ``(n_frames, n_features)``; torsions in rad.
         rng
             Draws the reference frame at which the piece of hard coordinates starts.
+        first
+            Where in its time series `features` begins; with `rng` as at the beginning of the series, the frames are those of
+            the whole series.
 
         Returns
         -------
@@ -134,7 +137,7 @@ class InternalCoordinates:
             raise InputError(f"frame {np.argwhere(~np.isfinite(wanted))[0, 0]} has a feature that is not finite; leave it out")
         torsions = wanted[:, self._columns].T
         n_atoms, _, n_reference = self._internal.shape
-        source = _there_and_back(int(rng.integers(n_reference)), len(wanted), n_reference)
+        source = _there_and_back(int(rng.integers(n_reference)) + first, len(wanted), n_reference)
         positions = np.empty((len(wanted), n_atoms, 3), dtype=np.float32)
         for start in range(0, len(wanted), _FRAMES_AT_ONCE):
             block = slice(start, start + _FRAMES_AT_ONCE)

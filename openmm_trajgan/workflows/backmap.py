@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from openmm_trajgan.backmap.universe import to_universe, write_universe
+from openmm_trajgan.backmap import to_universe, write_universe
 from openmm_trajgan.buffer import WindowBuffer
 from openmm_trajgan.errors import InputError
 from openmm_trajgan.workflows.config import Argument, require_new
