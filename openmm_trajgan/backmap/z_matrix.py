@@ -166,7 +166,9 @@ def _bond_graph(universe: MDAnalysis.Universe) -> csr_array:
     n_fragments, fragment = connected_components(graph, directed=False)
     for residue in universe.residues:
         if len(set(fragment[residue.atoms.indices])) > 1:
-            raise InputError(f"bonds are missing inside residue {residue_label(residue.atoms[0])} of the topology; {_BONDS_MISSING}")
+            raise InputError(
+                f"bonds are missing inside residue {residue_label(residue.atoms[0])} of the topology; {_BONDS_MISSING}"
+            )
     if n_fragments > 1:
         sizes = ", ".join(str(size) for size in np.bincount(fragment)[:4])
         raise InputError(
