@@ -101,9 +101,11 @@ def without_frames(universe: MDAnalysis.Universe, atoms: NDArray[np.intp] | None
     return MDAnalysis.Merge(universe.atoms[atoms])
 
 
-def described(reference: Any, universe: MDAnalysis.Universe) -> str:
-    """Say in words which reference was used."""
-    name = getattr(reference, "path", None) or (universe.trajectory.filename if has_frames(universe) else None)
+def described(reference: Any, universe: MDAnalysis.Universe | None) -> str | None:
+    """Say in words which reference was used, and from which file or folder."""
+    if universe is None or not has_frames(universe):
+        return None
+    name = getattr(reference, "path", None) or universe.trajectory.filename
     return f"{len(universe.trajectory)} structures of {len(universe.atoms)} atoms" + (f" from {Path(name).name}" if name else "")
 
 

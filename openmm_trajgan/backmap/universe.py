@@ -94,7 +94,7 @@ def to_universe(
     choice = choose(schema, molecule, method)
     _log.info("backmapping by %s: %s", choice.method, choice.reason)
     if choice.method == "identity":
-        whole = molecule
+        whole = molecule  # whose atoms are counted
     elif molecule is None:
         molecule_of(topology)  # says what a topology can be
         whole = None
@@ -105,7 +105,7 @@ def to_universe(
     features = np.concatenate(series)
     trajectories = np.repeat(chosen, [len(values) for values in series])
     source, reference_frames = _source(backmapper, whole, series, features, trajectories, Seeds(seed))
-    provenance = _provenance(generated, choice, seed, None if whole is None else described(reference, whole))
+    provenance = _provenance(generated, choice, seed, described(reference, whole))
     frames = GeneratedFrames(source, features, trajectories, schema, reference_frames, provenance)
     made = particle() if molecule is None else without_frames(molecule, backmapper.atoms)
     return made.load_new(frames, format=GeneratedReader)

@@ -18,7 +18,8 @@ base = pytest.importorskip("MDAnalysisTests.coordinates.base")
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:there is no reference attributes:UserWarning"),
-    pytest.mark.filterwarnings("ignore:AuxStep:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:asel argument to timeseries:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:Reader has no dt information:UserWarning"),  # the expected timesteps, which have no reader
 ]
 
 
@@ -40,14 +41,9 @@ class Reference(base.BaseReference):
         return timestep
 
 
-@pytest.mark.parametrize("periodic", [False, True], indirect=True)
 class TestGeneratedReader(base.MultiframeReaderTest):
     test_get_writer_1 = None
     test_get_writer_2 = None
-
-    @pytest.fixture
-    def periodic(self, request):
-        return request.param
 
     @pytest.fixture  # the two fixtures of the base class, which pytest 9 warns about as they stand there
     def reader(self, ref):
@@ -57,8 +53,9 @@ class TestGeneratedReader(base.MultiframeReaderTest):
     def transformed(self, ref):
         return base.BaseReaderTest.__dict__["transformed"].__func__.__wrapped__(ref)
 
-    @pytest.fixture
-    def ref(self, periodic, tmp_path):
+    @pytest.fixture(params=[False, True], ids=["no box", "box"])
+    def ref(self, request, tmp_path):
+        periodic = request.param
         reference = Reference(tmp_path / "frames.trajgan", periodic)
         positions = np.stack([reference.iter_ts(frame).positions for frame in range(5)])
         schema = FeatureSchema(names=("x",), units=("nm",), periods=(None,), frame_interval=1.0)
