@@ -1,6 +1,6 @@
 """The geometry of a molecule in many frames at once: bonds, angles, clashes, handedness, backbone torsions, size."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -8,7 +8,7 @@ import numpy as np
 from MDAnalysis.guesser.default_guesser import DefaultGuesser
 from MDAnalysis.guesser.tables import vdwradii
 from MDAnalysis.lib.distances import calc_angles, calc_bonds, calc_dihedrals, self_capped_distance
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import breadth_first_order, connected_components
 
@@ -21,11 +21,14 @@ BONDS_APART = 3  # so many bonds apart or fewer, atoms may be that close
 # Acta Cryst. D 66, 12 (2010)) is the first
 OVERLAP, HYDROGEN_BOND = 0.04, 0.02  # nm
 FAR_RESIDUES, FAR_CLASH = 2, 0.1  # BioEmu: residues more than two apart come no closer than 0.1 nm
-POSITIONS_AT_ONCE = 2**17  # of atoms; blocks of so many stay in the processor's cache
+ALPHA_CLASH = 0.3  # nm; Str2Str: two radii of carbon less 0.04 nm
+CLASHES = ("heavy_clashes", "clashes", "overlaps", "far_clashes", "alpha_clashes")
+POSITIONS_AT_ONCE = 2**13  # of atoms; blocks of so many stay in the processor's cache
 _MOST_PAIRS = 2**15  # beyond, looking for close pairs frame by frame costs less than measuring all
 _ANGSTROM = 10.0  # per nm
 IntArray = NDArray[np.intp]
 Observables = dict[str, NDArray[Any]]
+Energy = Callable[[NDArray[np.float32]], ArrayLike]
 
 
 class StructureGeometry:
@@ -77,14 +80,16 @@ class StructureGeometry:
         self._polar = _polar(elements, self.bonds)
         self._residues = np.asarray(template.resindices)
         self._angles = _angles(self.bonds)
-        self._bonded = _pairs_within(self.bonds, n_atoms, BONDS_APART)
+        joined, apart = (self.bonds, BONDS_APART) if len(self.bonds) else (self.alphas, 1)
+        self._bonded = _pairs_within(joined, n_atoms, apart)
+        self._carbons = np.array(names) == "CA"
         self._pairs = self._all_pairs()
         self._pair_limits = {} if self._pairs is None else self._limits(self._pairs)
         self.reasons: dict[str, str] = {}
         if not len(self.bonds):
             unbonded = "no bonds in the topology, and none could be guessed"
-            keys = ("bond_lengths", "angles", "heavy_clashes", "clashes", "clashing", "overlaps", "far_clashes", "phi_psi")
-            self.reasons = dict.fromkeys(keys, unbonded)
+            clashes = () if len(self.alphas) else ("clashing", *CLASHES)
+            self.reasons = dict.fromkeys(("bond_lengths", "angles", "phi_psi", *clashes), unbonded)
         for name, atoms, reason in (
             ("angles", self._angles, "no atom with two bonds"),
             ("handedness", self.centres, "no alpha carbon with N, C and CB"),
@@ -110,15 +115,18 @@ class StructureGeometry:
             ``"angles"`` between any two bonds of an atom, rad; ``"heavy_clashes"`` and ``"clashes"``, pairs of heavy atoms closer
             than 0.2 nm and of any atoms closer than 0.12 nm, more than three bonds apart; ``"clashing"``, whether there are any;
             ``"overlaps"``, pairs whose van der Waals spheres overlap by more than 0.04 nm (0.06 nm in hydrogen bonds), as far
-            apart; ``"far_clashes"``, pairs closer than 0.1 nm of residues more than two apart; ``"handedness"``,
+            apart; ``"far_clashes"``, pairs closer than 0.1 nm of residues more than two apart; ``"alpha_clashes"``, pairs of alpha
+            carbons closer than 0.3 nm; ``"handedness"``,
             ``(n_frames, n_centres)``, sign of (N - CA) · [(C - CA) × (CB - CA)], 1 for L-amino acids;
             ``"radius_of_gyration"`` weighted by mass, nm; ``"phi_psi"``, ``(n_frames, n_residues, 2)``, rad; ``"omega"``, rad;
             ``"alpha_distances"`` between alpha carbons of adjacent residues, nm.
         """
         found: Observables = {}
+        by_atom = np.ascontiguousarray(positions.transpose(2, 1, 0))  # (3, n_atoms, n_frames): pairs of atoms are rows
         if "bond_lengths" not in self.reasons:
-            found["bond_lengths"] = _over_frames(calc_bonds, positions, self.bonds) / np.float32(_ANGSTROM)
-            found |= self._clashes(positions)
+            found["bond_lengths"] = _distances(by_atom, self.bonds) / np.float32(_ANGSTROM)
+        if "clashing" not in self.reasons:
+            found |= self._clashes(positions, by_atom)
             found["clashing"] = found["heavy_clashes"] + found["clashes"] > 0
         if "angles" not in self.reasons:
             found["angles"] = _over_frames(calc_angles, positions, self._angles)
@@ -128,7 +136,7 @@ class StructureGeometry:
         if "omega" not in self.reasons:
             found["omega"] = _over_frames(calc_dihedrals, positions, self.omegas)
         if "alpha_distances" not in self.reasons:
-            found["alpha_distances"] = _over_frames(calc_bonds, positions, self.alphas) / np.float32(_ANGSTROM)
+            found["alpha_distances"] = _distances(by_atom, self.alphas) / np.float32(_ANGSTROM)
         if "handedness" not in self.reasons:
             centre, one, two, three = positions[:, self.centres.T].swapaxes(0, 1)
             found["handedness"] = np.sign(np.vecdot(one - centre, np.cross(two - centre, three - centre)))
@@ -171,11 +179,16 @@ class StructureGeometry:
         pairs = np.column_stack(np.triu_indices(self.n_atoms, 1))
         return pairs[~np.isin(pairs @ [self.n_atoms, 1], self._bonded)]
 
-    def _clashes(self, positions: NDArray[np.float32]) -> Observables:
+    def _clashes(self, positions: NDArray[np.float32], by_atom: NDArray[np.float32]) -> Observables:
         if self._pairs is not None:
-            distances = _over_frames(calc_bonds, positions, self._pairs)
-            return {name: (distances < limits).sum(axis=1) for name, limits in self._pair_limits.items()}
-        counts: dict[str, list[int]] = {}
+            distances = _distances(by_atom, self._pairs).T
+            closest = distances.min(axis=1, initial=np.inf)
+            counts: Observables = {}
+            for name, limits in self._pair_limits.items():
+                rows = np.flatnonzero(closest < limits)  # few pairs ever come that close
+                counts[name] = (distances[rows] < limits[rows, None]).sum(axis=0)
+            return counts
+        found: dict[str, list[int]] = {}
         reach = max(HEAVY_CLASH * _ANGSTROM, 2 * self._radii.max() - OVERLAP * _ANGSTROM)
         for frame in positions:
             pairs, close = self_capped_distance(frame, reach)
@@ -184,8 +197,8 @@ class StructureGeometry:
             nearest = np.minimum(np.searchsorted(self._bonded, codes), len(self._bonded) - 1)
             apart = self._bonded[nearest] != codes
             for name, limits in self._limits(pairs[apart]).items():
-                counts.setdefault(name, []).append(int((close[apart] < limits).sum()))
-        return {name: np.array(values) for name, values in counts.items()}
+                found.setdefault(name, []).append(int((close[apart] < limits).sum()))
+        return {name: np.array(values) for name, values in found.items()}
 
     def _limits(self, pairs: IntArray) -> dict[str, NDArray[np.float32]]:
         """Distances below which pairs count, Å, each ``(n_pairs,)``; negative for those that never do."""
@@ -198,6 +211,7 @@ class StructureGeometry:
             "clashes": np.full(len(pairs), CLASH),
             "overlaps": (self._radii[one] + self._radii[other]) / _ANGSTROM - OVERLAP - HYDROGEN_BOND * bonding,
             "far_clashes": np.where(far, FAR_CLASH, -1),
+            "alpha_clashes": np.where(self._carbons[one] & self._carbons[other], ALPHA_CLASH, -1),
         }
         return {name: (values * _ANGSTROM).astype(np.float32) for name, values in limits.items()}
 
@@ -210,12 +224,65 @@ def require_finite(positions: NDArray[np.float32], frames: IntArray) -> None:
             raise InputError(f"frame {frames[broken[0]]}: a position is not finite; leave this frame out")
 
 
+def _distances(by_atom: NDArray[np.float32], pairs: IntArray) -> NDArray[np.float32]:
+    """Distances ``(n_frames, n_pairs)`` from positions ``(3, n_atoms, n_frames)``."""
+    one, other = pairs.T
+    squares = np.zeros((len(pairs), by_atom.shape[2]), dtype=np.float32)
+    for axis in by_atom:
+        difference = axis[one]
+        difference -= axis[other]
+        difference *= difference
+        squares += difference
+    return np.sqrt(squares, out=squares).T
+
+
 def _over_frames(function: Any, positions: NDArray[np.float32], groups: IntArray) -> NDArray[np.float32]:
     """Apply a function of `MDAnalysis.lib.distances` to groups of atoms in all frames, ``(n_frames, n_groups)``."""
     shape = len(positions), len(groups)
     columns = [positions.take(column, axis=1).reshape(-1, 3) for column in groups.T]
     found: NDArray[np.float32] = function(*columns).astype(np.float32).reshape(shape)
     return found
+
+
+def template_of(reference: Any, generated: Any) -> Any:
+    """Atoms whose bonds are used, at their first frame: of the reference, unless only the generated have bonds."""
+    template = generated if len(given_bonds(generated)) and not len(given_bonds(reference)) else reference
+    template.universe.trajectory[0]
+    return template
+
+
+def require_same_atoms(reference: Any, generated: Any) -> None:
+    """Refuse groups of different atoms."""
+    advice = "give the same atoms in the same order, for example universe.select_atoms('protein') of both"
+    if len(reference) != len(generated):
+        raise InputError(f"the reference has {len(reference)} atoms, the generated structures {len(generated)}; {advice}")
+    if not len(reference):
+        raise InputError("expected at least one atom, found none; select some")
+    if hasattr(reference, "names") and hasattr(generated, "names"):
+        differ = np.flatnonzero(reference.names != generated.names)
+        if differ.size:
+            first, (one, other) = differ[0], (group.names[differ[0]] for group in (reference, generated))
+            raise InputError(f"atom {first} is {one!r} in the reference and {other!r} in the generated structures; {advice}")
+    if (np.diff(reference.resindices) != 0).tolist() != (np.diff(generated.resindices) != 0).tolist():
+        raise InputError(f"residues of the reference and of the generated structures do not hold the same atoms; {advice}")
+
+
+def evenly_spaced(n_there: int, n_wanted: int) -> IntArray:
+    """Return frames from the first to the last, ``(n_wanted,)``."""
+    return np.linspace(0, n_there - 1, n_wanted).round().astype(np.intp)
+
+
+def energies_of(energy: Energy, atoms: Any, frames: IntArray) -> NDArray[np.float64]:
+    """Energies of chosen frames, kJ/mol; an error if there is not one for each frame."""
+    trajectory = atoms.universe.trajectory
+    energies = []
+    for some in np.array_split(frames, min(20, len(frames))):  # all frames of a large molecule at once need not fit in memory
+        positions = np.stack([atoms.positions for _ in trajectory[some]], dtype=np.float32) / np.float32(_ANGSTROM)
+        values = np.asarray(energy(positions), dtype=np.float64)
+        if values.shape != (len(some),):
+            raise InputError(f"energy: expected one number for each of {len(some)} frames, found shape {values.shape}")
+        energies.append(values)
+    return np.concatenate(energies)
 
 
 def given_bonds(atoms: Any) -> IntArray:
@@ -294,7 +361,7 @@ def _ring_bonds(bonds: IntArray, n_atoms: int) -> IntArray:
     graph = coo_array((np.ones(len(bonds), dtype=np.int8), bonds.T), shape=(n_atoms, n_atoms)).tocsr()
     parent = np.full(n_atoms, -1)
     depth = np.zeros(n_atoms, dtype=np.intp)
-    n_fragments, fragment = connected_components(graph, directed=False)
+    fragment = connected_components(graph, directed=False)[1]
     for first in np.unique(fragment, return_index=True)[1]:
         order, before = breadth_first_order(graph, first, directed=False)
         parent[order[1:]] = before[order[1:]]
@@ -315,7 +382,9 @@ def _ring_bonds(bonds: IntArray, n_atoms: int) -> IntArray:
 def _links(names: Sequence[str], residues: IntArray, bonds: IntArray) -> list[tuple[int, int]]:
     """Peptide bonds, C before N."""
     both_ways = [*bonds.tolist(), *bonds[:, ::-1].tolist()]
-    return [(one, other) for one, other in both_ways if names[one] == "C" and names[other] == "N" and residues[one] != residues[other]]
+    return [
+        (one, other) for one, other in both_ways if names[one] == "C" and names[other] == "N" and residues[one] != residues[other]
+    ]
 
 
 def _adjacent_alphas(names: Sequence[str], atoms: Any, links: Sequence[tuple[int, int]]) -> IntArray:

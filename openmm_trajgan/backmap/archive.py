@@ -15,7 +15,6 @@ from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
 from openmm_trajgan.backmap.frames import POSITIONS_AT_ONCE, GeneratedFrames, StoredFrames
 from openmm_trajgan.errors import InputError

@@ -4,11 +4,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import MDAnalysis
-import numpy as np
 
 from openmm_trajgan.backmap.base import Backmapper
 from openmm_trajgan.backmap.identity import KINDS, Identity
-from openmm_trajgan.backmap.internal_coordinates import MOST_RESIDUES, InternalCoordinates
+from openmm_trajgan.backmap.internal_coordinates import InternalCoordinates
 from openmm_trajgan.errors import InputError
 from openmm_trajgan.schema import FeatureSchema
 

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from inspect import signature
+from typing import Any, Protocol, TypeGuard
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -50,6 +51,11 @@ class PiecewiseBackmapper(Protocol):
     def backmap(self, features: ArrayLike, *, rng: np.random.Generator, first: int = 0) -> Structures:
         """Structures of `features`, ``(n_frames, n_features)``: the frames from `first` on of a series that began with `rng`."""
         ...
+
+
+def builds_pieces(backmapper: Any) -> TypeGuard[PiecewiseBackmapper]:
+    """Whether a backmapper is a `PiecewiseBackmapper`."""
+    return "first" in signature(backmapper.backmap).parameters
 
 
 class StoredFrames:

@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Sequence
 from importlib.metadata import version
-from inspect import signature
 from typing import Any
 
 import MDAnalysis
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 
 from openmm_trajgan.backmap.base import Backmapper, FloatArray, Structures
 from openmm_trajgan.backmap.choice import Choice, choose
-from openmm_trajgan.backmap.frames import BuiltFrames, FrameSource, GeneratedFrames, LibraryFrames, StoredFrames
+from openmm_trajgan.backmap.frames import BuiltFrames, FrameSource, GeneratedFrames, LibraryFrames, StoredFrames, builds_pieces
 from openmm_trajgan.backmap.molecule import described, molecule_of, particle, reference_of, without_frames
 from openmm_trajgan.backmap.reader import GeneratedReader
 from openmm_trajgan.errors import InputError
@@ -120,7 +119,7 @@ def _source(
     seeds: Seeds,
 ) -> tuple[FrameSource, NDArray[np.intp] | None]:
     """Return where positions come from, and which frames of the reference they are, if they are."""
-    if len(features) * len(backmapper.atoms) * 12 > IN_MEMORY and "first" in signature(backmapper.backmap).parameters:
+    if len(features) * len(backmapper.atoms) * 12 > IN_MEMORY and builds_pieces(backmapper):
         return BuiltFrames(backmapper, features, trajectories, seeds), None
     starts = np.flatnonzero(np.diff(trajectories, prepend=-1))
     made = [

@@ -81,7 +81,9 @@ def test_observables_are_what_they_say(md):
     trajectory = universe(md[:50])
     results = observed(trajectory)
     pairs = trajectory.bonds.indices
-    np.testing.assert_allclose(results["bond_lengths"], np.linalg.norm(md[:50, pairs[:, 0]] - md[:50, pairs[:, 1]], axis=2), atol=1e-6)
+    np.testing.assert_allclose(
+        results["bond_lengths"], np.linalg.norm(md[:50, pairs[:, 0]] - md[:50, pairs[:, 1]], axis=2), atol=1e-6
+    )
     assert results["angles"].shape == (50, 36)  # six at each of four tetrahedral atoms, three at each of four planar ones
     np.testing.assert_allclose(results["phi_psi"][:, 0], alanine_dipeptide.features()(md[:50]), atol=1e-4)
     np.testing.assert_allclose(
