@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from openmm_trajgan.analysis.structure import StructureGeometry
     from openmm_trajgan.analysis.structure_comparison import compare_structures
     from openmm_trajgan.analysis.uncertainty import Estimate
+    from openmm_trajgan.analysis.validity import StructureValidity
+    from openmm_trajgan.analysis.validity_report import ValidityFigure, ValidityReport
     from openmm_trajgan.analysis.verdict import FigureOfMerit, GroupVerdict
 
 __all__ = [
@@ -29,6 +31,9 @@ __all__ = [
     "ImpliedTimescales",
     "Microstates",
     "StructureGeometry",
+    "StructureValidity",
+    "ValidityFigure",
+    "ValidityReport",
     "autocorrelation",
     "compare_structures",
     "displacement_divergence",
@@ -49,6 +54,9 @@ _MODULES = {
     "ImpliedTimescales": "kinetics",
     "Microstates": "kinetics",
     "StructureGeometry": "structure",
+    "StructureValidity": "validity",
+    "ValidityFigure": "validity_report",
+    "ValidityReport": "validity_report",
     "autocorrelation": "dynamics",
     "compare_structures": "structure_comparison",
     "displacement_divergence": "dynamics",

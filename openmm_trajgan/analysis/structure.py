@@ -1,17 +1,26 @@
 """The geometry of a molecule in many frames at once: bonds, angles, clashes, handedness, backbone torsions, size."""
 
-from collections.abc import Callable, Iterator, Sequence
-from itertools import combinations
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-from MDAnalysis.guesser.default_guesser import DefaultGuesser
 from MDAnalysis.guesser.tables import vdwradii
 from MDAnalysis.lib.distances import calc_angles, calc_bonds, calc_dihedrals, self_capped_distance
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import breadth_first_order, connected_components
 
+from openmm_trajgan.analysis.bonding import (
+    IntArray,
+    adjacent_alphas,
+    angles,
+    bonds_of,
+    centres_and_backbone,
+    elements_of,
+    given_bonds,
+    pairs_within,
+    peptide_links,
+    polar,
+    ring_bonds,
+)
 from openmm_trajgan.errors import InputError
 
 # Inside the limits of the wwPDB for close contacts, 0.22 nm and with hydrogen 0.16 nm, which the thermal motion of MD may cross
@@ -26,7 +35,6 @@ CLASHES = ("heavy_clashes", "clashes", "overlaps", "far_clashes", "alpha_clashes
 POSITIONS_AT_ONCE = 2**13  # of atoms; blocks of so many stay in the processor's cache
 _MOST_PAIRS = 2**15  # beyond, looking for close pairs frame by frame costs less than measuring all
 _ANGSTROM = 10.0  # per nm
-IntArray = NDArray[np.intp]
 Observables = dict[str, NDArray[Any]]
 Energy = Callable[[NDArray[np.float32]], ArrayLike]
 
@@ -42,9 +50,13 @@ class StructureGeometry:
 
     Attributes
     ----------
-    bonds, ring_bonds, alphas, centres, backbone, omegas : ndarray
-        Atoms in the group: two to a bond; those of `bonds` that are part of a ring; alpha carbons of adjacent residues; CA, N, C,
-        CB; C, N, CA, C, N from which φ and ψ are taken; four to a torsion about a peptide bond.
+    bonds, alphas, centres, backbone, omegas : ndarray
+        Atoms in the group: two to a bond; alpha carbons of adjacent residues; CA, N, C, CB; C, N, CA, C, N from which φ and ψ are
+        taken; four to a torsion about a peptide bond.
+    ring_bonds, peptide_bonds : ndarray
+        Which of `bonds` are part of a ring, and which join two residues as C and N.
+    heavy : ndarray
+        Whether an atom is heavier than hydrogen, ``(n_atoms,)``.
     reasons : dict
         Why something is not measured.
 
@@ -66,22 +78,23 @@ class StructureGeometry:
         names = template.names.tolist() if hasattr(template, "names") else [""] * n_atoms
         self.n_atoms = n_atoms
         self.bonds = bonds_of(template)
-        links = _links(names, template.resindices, self.bonds)
-        self.centres, self.backbone, self.omegas = _centres_and_backbone(names, template.resindices, links)
-        self.alphas = _adjacent_alphas(names, template, links)
-        self.peptide_bonds = np.array(links, dtype=np.intp).reshape(-1, 2)
-        self.ring_bonds = _ring_bonds(self.bonds, n_atoms)
+        links = peptide_links(names, template.resindices, self.bonds)
+        self.centres, self.backbone, self.omegas = centres_and_backbone(names, template.resindices, links)
+        self.alphas = adjacent_alphas(names, template, links)
+        place = {frozenset(bond): index for index, bond in enumerate(self.bonds.tolist())}
+        self.peptide_bonds = np.array([place[frozenset(link)] for link in links], dtype=np.intp)
+        self.ring_bonds = ring_bonds(self.bonds, n_atoms)
         masses = np.asarray(template.masses if hasattr(template, "masses") else np.zeros(n_atoms), dtype=np.float64)
         masses = masses if masses.sum() > 0 else np.ones(n_atoms)
         self._weights = (masses / masses.sum())[:, None]
         elements = elements_of(template)
         self.heavy = elements != "H"
         self._radii = np.array([vdwradii.get(element, 0.0) for element in elements.tolist()])  # Å
-        self._polar = _polar(elements, self.bonds)
+        self._polar = polar(elements, self.bonds)
         self._residues = np.asarray(template.resindices)
-        self._angles = _angles(self.bonds)
+        self._angles = angles(self.bonds)
         joined, apart = (self.bonds, BONDS_APART) if len(self.bonds) else (self.alphas, 1)
-        self._bonded = _pairs_within(joined, n_atoms, apart)
+        self._bonded = pairs_within(joined, n_atoms, apart)
         self._carbons = np.array(names) == "CA"
         self._pairs = self._all_pairs()
         self._pair_limits = {} if self._pairs is None else self._limits(self._pairs)
@@ -283,142 +296,3 @@ def energies_of(energy: Energy, atoms: Any, frames: IntArray) -> NDArray[np.floa
             raise InputError(f"energy: expected one number for each of {len(some)} frames, found shape {values.shape}")
         energies.append(values)
     return np.concatenate(energies)
-
-
-def given_bonds(atoms: Any) -> IntArray:
-    """Bonds of the topology between atoms of the group, as places in the group, ``(n_bonds, 2)``."""
-    bonds = np.asarray(atoms.intra_bonds.indices if hasattr(atoms, "bonds") else [], dtype=np.intp).reshape(-1, 2)
-    return _places(atoms)[bonds]
-
-
-def _places(atoms: Any) -> IntArray:
-    places = np.full(len(atoms.universe.atoms), -1, dtype=np.intp)
-    places[atoms.indices] = np.arange(len(atoms))
-    return places
-
-
-def bonds_of(atoms: Any) -> IntArray:
-    """Bonds of the topology, and guessed ones of atoms that have none there; PDB files list only those of some residues."""
-    bonds = given_bonds(atoms)
-    bare = np.ones(len(atoms), dtype=bool)
-    bare[bonds] = False
-    if len(atoms) > 1 and bare.any():
-        box = atoms.dimensions if atoms.dimensions is not None and atoms.dimensions[:3].all() else None
-        try:
-            found = DefaultGuesser(None, box=box).guess_bonds(atoms, atoms.positions)
-        except (AttributeError, ValueError):  # no names, or elements without a radius
-            return bonds
-        guessed = _places(atoms)[np.asarray(found, dtype=np.intp).reshape(-1, 2)]
-        bonds = np.concatenate([bonds, guessed[bare[guessed].any(axis=1)]])
-    return bonds
-
-
-def elements_of(atoms: Any) -> NDArray[Any]:
-    """Element symbols in capitals; without elements or names there is nothing to tell, and they are empty."""
-    if hasattr(atoms, "elements") and all(atoms.elements):
-        elements = atoms.elements
-    elif hasattr(atoms, "names"):
-        elements = DefaultGuesser(None).guess_types(atom_types=atoms.names)
-    else:
-        elements = [""] * len(atoms)
-    return np.char.upper(np.asarray(elements, dtype=str))
-
-
-def _angles(bonds: IntArray) -> IntArray:
-    neighbours: dict[int, list[int]] = {}
-    for one, other in bonds.tolist():
-        neighbours.setdefault(one, []).append(other)
-        neighbours.setdefault(other, []).append(one)
-    angles = [(one, centre, other) for centre, around in neighbours.items() for one, other in combinations(around, 2)]
-    return np.array(angles, dtype=np.intp).reshape(-1, 3)
-
-
-def _pairs_within(bonds: IntArray, n_atoms: int, n_bonds: int) -> IntArray:
-    """Pairs i < j at most `n_bonds` bonds apart, coded as i · n_atoms + j, sorted."""
-    one, other = bonds.T
-    step = coo_array((np.ones(len(bonds), dtype=np.int8), (one, other)), shape=(n_atoms, n_atoms)).tocsr()
-    step = (step + step.T).astype(bool)
-    reached = step
-    for _ in range(n_bonds - 1):
-        reached = reached + reached @ step
-    first, second = reached.nonzero()
-    return np.unique(first.astype(np.intp) * n_atoms + second)
-
-
-def _polar(elements: NDArray[Any], bonds: IntArray) -> NDArray[np.bool_]:
-    """Atoms that take part in hydrogen bonds: N, O, F, S and hydrogen bonded to one."""
-    polar = np.isin(elements, ("N", "O", "F", "S"))
-    found = polar.copy()
-    for one, other in (bonds.T, bonds.T[::-1]):
-        found[one[(elements[one] == "H") & polar[other]]] = True
-    return found
-
-
-def _ring_bonds(bonds: IntArray, n_atoms: int) -> IntArray:
-    """Which bonds are part of a ring, as places in `bonds`: every bond outside a spanning tree closes one through the tree."""
-    if not len(bonds):
-        return np.empty(0, dtype=np.intp)
-    graph = coo_array((np.ones(len(bonds), dtype=np.int8), bonds.T), shape=(n_atoms, n_atoms)).tocsr()
-    parent = np.full(n_atoms, -1)
-    depth = np.zeros(n_atoms, dtype=np.intp)
-    fragment = connected_components(graph, directed=False)[1]
-    for first in np.unique(fragment, return_index=True)[1]:
-        order, before = breadth_first_order(graph, first, directed=False)
-        parent[order[1:]] = before[order[1:]]
-        for atom in order[1:].tolist():
-            depth[atom] = depth[parent[atom]] + 1
-    place = {frozenset(bond): index for index, bond in enumerate(bonds.tolist())}
-    found = set()
-    for one, other in bonds.tolist():
-        if parent[one] != other and parent[other] != one:
-            found.add(place[frozenset((one, other))])
-            while one != other:
-                one, other = (one, other) if depth[one] >= depth[other] else (other, one)
-                found.add(place[frozenset((one, int(parent[one])))])
-                one = int(parent[one])
-    return np.array(sorted(found), dtype=np.intp)
-
-
-def _links(names: Sequence[str], residues: IntArray, bonds: IntArray) -> list[tuple[int, int]]:
-    """Peptide bonds, C before N."""
-    both_ways = [*bonds.tolist(), *bonds[:, ::-1].tolist()]
-    return [
-        (one, other) for one, other in both_ways if names[one] == "C" and names[other] == "N" and residues[one] != residues[other]
-    ]
-
-
-def _adjacent_alphas(names: Sequence[str], atoms: Any, links: Sequence[tuple[int, int]]) -> IntArray:
-    """Alpha carbons of residues joined by a peptide bond; where there are only alpha carbons, of neighbours in a chain."""
-    residues = atoms.resindices.tolist()
-    alpha = {residue: atom for atom, (residue, name) in enumerate(zip(residues, names, strict=True)) if name == "CA"}
-    if set(names) == {"CA"}:
-        chains = atoms.segindices
-        pairs = [(atom, atom + 1) for atom in range(len(names) - 1) if chains[atom] == chains[atom + 1]]
-    else:
-        joined = [(residues[carbon], residues[nitrogen]) for carbon, nitrogen in links]
-        pairs = [(alpha[one], alpha[other]) for one, other in joined if one in alpha and other in alpha]
-    return np.array(pairs, dtype=np.intp).reshape(-1, 2)
-
-
-def _centres_and_backbone(
-    names: Sequence[str], residues: IntArray, links: Sequence[tuple[int, int]]
-) -> tuple[IntArray, IntArray, IntArray]:
-    place = {(residue, name): atom for atom, (residue, name) in enumerate(zip(residues.tolist(), names, strict=True))}
-    before = {nitrogen: carbon for carbon, nitrogen in links}
-    after = dict(links)
-    centres, backbone = [], []
-    for residue in np.unique(residues).tolist():
-        nitrogen, alpha, carbon, beta = (place.get((residue, name), -1) for name in ("N", "CA", "C", "CB"))
-        if min(nitrogen, alpha, carbon) >= 0:
-            if beta >= 0:
-                centres.append((alpha, nitrogen, carbon, beta))
-            if nitrogen in before and carbon in after:
-                backbone.append((before[nitrogen], nitrogen, alpha, carbon, after[carbon]))
-    omegas = []
-    for carbon, nitrogen in links:  # CH3 stands for the alpha carbon in the caps ACE and NME
-        ends = [place.get((residues[atom], "CA"), place.get((residues[atom], "CH3"), -1)) for atom in (carbon, nitrogen)]
-        if min(ends) >= 0:
-            omegas.append((ends[0], carbon, nitrogen, ends[1]))
-    rows = ((centres, 4), (backbone, 5), (omegas, 4))
-    found = [np.array(atoms, dtype=np.intp).reshape(-1, width) for atoms, width in rows]
-    return found[0], found[1], found[2]

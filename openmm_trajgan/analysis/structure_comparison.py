@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import bootstrap, norm
 
+from openmm_trajgan.analysis.bonding import IntArray
 from openmm_trajgan.analysis.distributions import BINS, FloatArray, divergence, uniform_edges
 from openmm_trajgan.analysis.structure import (
     CLASH,
     HEAVY_CLASH,
     Energy,
-    IntArray,
     Observables,
     StructureGeometry,
     energies_of,

@@ -31,6 +31,11 @@ class FrameSource(Protocol):
         """Flags of all frames by name, each ``(n_frames,)``; None where they come with the positions."""
         ...
 
+    @property
+    def periodic(self) -> bool:
+        """Whether frames have a box."""
+        ...
+
     def frame(self, frame: int) -> Frame:
         """Positions ``(n_atoms, 3)`` in nm, flags by name, and box lengths in nm and angles in degrees, ``(6,)``, or None."""
         ...
@@ -81,7 +86,7 @@ class StoredFrames:
         boxes: FloatArray | None = None,
     ) -> None:
         self._positions, self._rows, self._boxes = positions, rows, boxes
-        self.flags = dict(flags or {})
+        self.flags, self.periodic = dict(flags or {}), boxes is not None
 
     @property
     def n_atoms(self) -> int:
@@ -119,7 +124,7 @@ class LibraryFrames:
         self, trajectory: Any, rows: NDArray[np.integer[Any]], atoms: NDArray[np.intp], flags: Mapping[str, NDArray[Any]]
     ) -> None:
         self._trajectory, self._rows, self._atoms = trajectory.copy(), rows, atoms
-        self.flags = dict(flags)
+        self.flags, self.periodic = dict(flags), self._trajectory[0].dimensions is not None
 
     @property
     def n_atoms(self) -> int:
@@ -164,7 +169,7 @@ class BuiltFrames:
         self, backmapper: PiecewiseBackmapper, features: FloatArray, trajectories: NDArray[np.integer[Any]], seeds: Seeds
     ) -> None:
         self._backmapper, self._features, self._seeds = backmapper, features, seeds
-        self.flags = None
+        self.flags, self.periodic = None, False
         starts = np.flatnonzero(np.diff(trajectories, prepend=-1))
         self._starts, self._indices = starts, trajectories[starts]
         self._ends = np.append(starts[1:], len(trajectories))

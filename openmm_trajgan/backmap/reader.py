@@ -124,6 +124,32 @@ class GeneratedReader(ReaderBase):  # type: ignore[misc]  # MDAnalysis carries n
     def _reopen(self) -> None:
         self.ts.frame = -1
 
+    @property
+    def plain(self) -> bool:
+        """Whether frames are no more than their positions: no box, no transformations, no auxiliary data."""
+        return not (self._frames.source.periodic or self.transformations or self._auxs)
+
+    def read_block(self, frames: NDArray[np.intp]) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.integer[Any]]]:
+        """Read many `plain` frames at once; the current timestep stays as it is.
+
+        Parameters
+        ----------
+        frames
+            Frame numbers, ``(n,)``; consecutive ones are read fastest.
+
+        Returns
+        -------
+        tuple
+            Positions ``(n, n_atoms, 3)``, Å; features ``(n, n_features)``; index of the generated trajectory ``(n,)``.
+        """
+        source = self._frames.source
+        if len(frames) and (np.diff(frames) == 1).all():
+            positions = source.block(int(frames[0]), int(frames[-1]) + 1).positions
+            assert positions is not None
+        else:
+            positions = np.stack([source.frame(frame)[0] for frame in frames.tolist()])
+        return positions * self._scale, self._frames.features[frames], self._frames.trajectories[frames]
+
     def timeseries(
         self,
         asel: Any = None,
