@@ -20,6 +20,7 @@ from openmm_trajgan.schema import FeatureSchema
 _REFINE = 0.05  # share of eigenvalues beyond three dimensions; distances of points in space have none
 _BOND_WEIGHT = 50.0  # of bonds between consecutive beads, against 1 for any other distance
 _STIFF = 0.1  # standard deviation over mean: such a distance is taken from the reference where it is not generated
+_FRAMES_FOR_STIFF = 10
 _NUMBERS_AT_ONCE = 1 << 19  # of distance matrices: they stay in the processor's cache
 _ROUNDING = 1e-4  # nm; of positions in files
 
@@ -90,9 +91,11 @@ class DistanceGeometry:
         lengths = np.stack([between(frame[None])[0] for frame in beads])
         means, deviations = lengths.mean(axis=0), lengths.std(axis=0)
         generated = _symmetric(n, first, second)
-        stiff = deviations < _STIFF * means
         after = np.flatnonzero(chains[1:] == chains[:-1])
-        bonds = _symmetric(n, after, after + 1) & stiff & _adjacent(reference, self.atoms)
+        neighbors = _symmetric(n, after, after + 1) & _adjacent(reference, self.atoms)
+        # A few frames cannot tell what is stiff, but bonds are
+        stiff = (deviations < _STIFF * means) & (neighbors | (len(beads) >= _FRAMES_FOR_STIFF))
+        bonds = neighbors & stiff
         known = generated | stiff
         np.fill_diagonal(known, True)
         _require_fixed(known, featurizer.schema)
@@ -106,7 +109,7 @@ class DistanceGeometry:
         self._complete = bool((generated | np.eye(n, dtype=bool)).all())
         self._hand = Handedness(beads, chains)
         self.chiral = self._hand.chiral
-        self._superposed = AlignedCartesian(beads[0] - beads[0].mean(axis=0)) if n >= 3 else None
+        self._superposed = AlignedCartesian(beads[0] - beads[0].mean(axis=0))
         self._n_features = len(pairs)
         return self
 
@@ -153,8 +156,7 @@ class DistanceGeometry:
             points[block], not_3d[block], strain[block] = self._embedded(wanted[block])
         points -= points.mean(axis=1, keepdims=True)
         points, margins, ambiguous = self._hand.orient(points)
-        if self._superposed is not None:
-            points = self._superposed.superpose(points)
+        points = self._superposed.superpose(points)
         flags = {"not_3d": not_3d, "stress": strain, "hand_margin": margins, "ambiguous": ambiguous}
         return Structures(points.astype(np.float32), None, flags)
 
