@@ -81,7 +81,8 @@ def to_universe(
     backmapper: Backmapper
     if set(schema.kinds) <= KINDS:
         topology, _ = (None, None) if topology is None else _molecule(topology)
-        backmapper = Identity().fit(featurizer, None if topology is None else MDAnalysis.Universe(topology))
+        particle = None if topology is None else _whole(topology, np.zeros((1, topology.getNumAtoms(), 3)))
+        backmapper = Identity().fit(featurizer, particle)
     else:
         topology, own_structure = _molecule(topology)
         backmapper = InternalCoordinates().fit(featurizer, _whole(topology, own_structure if reference is None else reference))

@@ -250,6 +250,15 @@ def test_one_particle(tmp_path):
     assert mdtraj.load(tmp_path / "well.xtc", top=tmp_path / "well.pdb").n_frames == 50
 
 
+def test_one_particle_with_a_topology(topology):
+    values = np.ones((3, 2), dtype=np.float32)
+    one = app.Topology()
+    one.addAtom("X", app.Element.getBySymbol("Ar"), one.addResidue("X", one.addChain()))
+    assert to_universe(particle([values]), one).atoms.names.tolist() == ["X"]
+    with pytest.raises(InputError, match="the reference has 22 atoms; pass topology=None"):
+        to_universe(particle([values]), topology)
+
+
 def test_frame_interval_is_needed(angles, featurizer, topology, reference):
     unknown = FeatureTrajectories([angles], featurizer.schema)
     with pytest.raises(InputError, match=r"frame interval of the features is unknown; set it with schema\.with_frame_interval"):
@@ -270,6 +279,12 @@ def test_no_frames():
 def test_topology_without_reference(generated, topology):
     with pytest.raises(InputError, match=r"expected reference structures .* pass reference=buffer"):
         to_universe(generated, topology)
+
+
+@pytest.mark.parametrize("shape", [(22, 3), (200, 21, 3), (0, 22, 3)])
+def test_reference_of_other_shape(generated, topology, shape):
+    with pytest.raises(InputError, match=re.escape(f"expected reference positions (n_reference, 22, 3) in nm, found {shape}")):
+        to_universe(generated, topology, np.zeros(shape))
 
 
 def test_neither_topology_nor_path(generated, reference):
