@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from openmm_trajgan.backmap.base import Backmapper, FloatArray, Structures
-from openmm_trajgan.backmap.choice import Choice, choose
+from openmm_trajgan.backmap.choice import Choice, choose, n_frames_of
 from openmm_trajgan.backmap.frames import BuiltFrames, FrameSource, GeneratedFrames, LibraryFrames, StoredFrames, builds_pieces
 from openmm_trajgan.backmap.molecule import described, molecule_of, particle, reference_of, without_frames
 from openmm_trajgan.backmap.reader import GeneratedReader
@@ -50,7 +50,9 @@ def to_universe(
     featurizer
         That of the model; None rebuilds it from the schema, where torsions, distances or coordinates of one particle allow it.
     method
-        ``"identity"`` or ``"internal_coordinates"``; None chooses by the features, the molecule and the reference.
+        ``"identity"``: coordinates of one particle stay what they are. ``"internal_coordinates"``: torsions are set in one
+        molecule up to 60 residues. ``"distance_geometry"``: most distances between some atoms become positions of these.
+        ``"nearest_frames"``: frames of the reference stand for the features, whatever they are. None takes the first that fits;
         ``universe.trajectory.provenance`` tells which, and why.
     trajectory
         Index of one generated trajectory, or None for all, one after the other.
@@ -90,21 +92,18 @@ def to_universe(
     if topology is None and isinstance(reference, MDAnalysis.Universe):
         topology = reference
     molecule = None if topology is None else molecule_of(topology)
-    choice = choose(schema, molecule, method)
+    whole = molecule if molecule is None or reference is None else reference_of(molecule, reference)
+    choice = choose(schema, molecule, n_frames_of(whole), method)
     _log.info("backmapping by %s: %s", choice.method, choice.reason)
-    if choice.method == "identity":
-        whole = molecule  # whose atoms are counted
-    elif molecule is None:
-        molecule_of(topology)  # says what a topology can be
-        whole = None
-    else:
-        whole = reference_of(molecule, reference)
-    backmapper = choice.backmapper().fit(from_schema(schema) if featurizer is None else featurizer, whole)
+    if choice.method != "identity":
+        whole = reference_of(molecule_of(topology) if molecule is None else molecule, reference)
+    featurizer = from_schema(schema) if featurizer is None else featurizer
+    backmapper = choice.backmapper(featurizer).fit(featurizer, whole)
     series = [generated.values[index] for index in chosen]
     features = np.concatenate(series)
     trajectories = np.repeat(chosen, [len(values) for values in series])
     source, reference_frames = _source(backmapper, whole, series, features, trajectories, Seeds(seed))
-    provenance = _provenance(generated, choice, seed, described(reference, whole))
+    provenance = _provenance(generated, choice, seed, described(reference, whole), getattr(backmapper, "dependent", {}))
     frames = GeneratedFrames(source, features, trajectories, schema, reference_frames, provenance)
     made = particle() if molecule is None else without_frames(molecule, backmapper.atoms)
     return made.load_new(frames, format=GeneratedReader)
@@ -138,7 +137,9 @@ def _positions(structures: Structures) -> FloatArray:
     return structures.positions
 
 
-def _provenance(generated: FeatureTrajectories, choice: Choice, seed: int, reference: str | None) -> dict[str, Any]:
+def _provenance(
+    generated: FeatureTrajectories, choice: Choice, seed: int, reference: str | None, dependent: dict[str, str]
+) -> dict[str, Any]:
     return {
         "synthetic": True,
         "openmm-trajgan": version("openmm-trajgan"),
@@ -147,6 +148,7 @@ def _provenance(generated: FeatureTrajectories, choice: Choice, seed: int, refer
         "reason": choice.reason,
         "seed": seed,
         "reference": reference,
+        "not set": dict(dependent),
         "schema": generated.schema.model_dump(mode="json"),
         "schema digest": generated.schema.digest,
         "generated": dict(generated.provenance),
