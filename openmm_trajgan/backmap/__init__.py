@@ -14,8 +14,8 @@ from openmm_trajgan.backmap.universe import to_universe
 
 __all__ = [
     "Backmapper",
-    "GeneratedReader",
     "DistanceGeometry",
+    "GeneratedReader",
     "Identity",
     "InternalCoordinates",
     "NearestFrames",

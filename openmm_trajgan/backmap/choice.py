@@ -84,7 +84,9 @@ def choose(schema: FeatureSchema, molecule: MDAnalysis.Universe | None, n_refere
         return Choice("identity", "the features are the coordinates of one particle")
     obstacle = "they are neither torsions nor most distances between some atoms"
     if set(schema.kinds) == {"distance"} and _share_of_distances(schema) >= _MOST_DISTANCES:
-        return Choice("distance_geometry", f"the features are {_share_of_distances(schema):.0%} of the distances between some atoms")
+        return Choice(
+            "distance_geometry", f"the features are {_share_of_distances(schema):.0%} of the distances between some atoms"
+        )
     if "torsion" in schema.kinds:
         obstacle = "" if molecule is None else _obstacle(molecule)
         if not obstacle:
