@@ -148,10 +148,13 @@ def centres_and_backbone(
             if nitrogen in before and carbon in after:
                 backbone.append((before[nitrogen], nitrogen, alpha, carbon, after[carbon]))
     omegas = []
-    for carbon, nitrogen in links:  # CH3 stands for the alpha carbon in the caps ACE and NME
-        ends = [place.get((residues[atom], "CA"), place.get((residues[atom], "CH3"), -1)) for atom in (carbon, nitrogen)]
-        if min(ends) >= 0:
-            omegas.append((ends[0], carbon, nitrogen, ends[1]))
+    for carbon, nitrogen in links:  # the methyl carbon, CH3 or in NME also C, stands for the alpha carbon in caps
+        before_carbon, after_nitrogen = (
+            next((place[residues[atom], name] for name in names_there if (residues[atom], name) in place), -1)
+            for atom, names_there in ((carbon, ("CA", "CH3")), (nitrogen, ("CA", "CH3", "C")))
+        )
+        if min(before_carbon, after_nitrogen) >= 0:
+            omegas.append((before_carbon, carbon, nitrogen, after_nitrogen))
     rows = ((centres, 4), (backbone, 5), (omegas, 4))
     found = [np.array(atoms, dtype=np.intp).reshape(-1, width) for atoms, width in rows]
     return found[0], found[1], found[2]
