@@ -7,11 +7,13 @@ from typing import Any
 
 import MDAnalysis
 import numpy as np
+from MDAnalysis.lib.distances import calc_bonds
 from numpy.typing import NDArray
 
 from openmm_trajgan.errors import InputError
 
 _ANGSTROM = 10.0  # per nm
+_ROUNDING = 0.1  # Å; bonds through the box and within differ by whole boxes
 
 
 def molecule_of(topology: Any) -> MDAnalysis.Universe:
@@ -52,7 +54,7 @@ def particle() -> MDAnalysis.Universe:
     return universe
 
 
-def reference_of(molecule: MDAnalysis.Universe, reference: Any) -> MDAnalysis.Universe:
+def reference_of(molecule: MDAnalysis.Universe, reference: Any, frame_interval: float | None = None) -> MDAnalysis.Universe:
     """Return reference structures as a Universe with the topology of `molecule`.
 
     Parameters
@@ -61,7 +63,9 @@ def reference_of(molecule: MDAnalysis.Universe, reference: Any) -> MDAnalysis.Un
         From `molecule_of`; its own structures are taken where `reference` is None.
     reference
         A Universe, which is read frame by frame; positions ``(n_reference, n_atoms, 3)`` in nm; or an object with a method
-        ``structures()`` that returns such an array.
+        ``structures()`` that returns such an array, such as a window buffer.
+    frame_interval
+        Time between positions that do not tell it, ps.
 
     Raises
     ------
@@ -86,7 +90,30 @@ def reference_of(molecule: MDAnalysis.Universe, reference: Any) -> MDAnalysis.Un
         return same
     positions = _ANGSTROM * np.asarray(reference.structures() if hasattr(reference, "structures") else reference)
     _require_atoms(positions.shape, n_atoms)
-    return without_frames(molecule).load_new(positions.astype(np.float32))
+    own = getattr(getattr(reference, "schema", None), "frame_interval", None) or frame_interval
+    universe = without_frames(molecule).load_new(positions.astype(np.float32), **({} if own is None else {"dt": own}))
+    universe.trajectory.filename = getattr(reference, "path", None)
+    return universe
+
+
+def require_whole(universe: MDAnalysis.Universe) -> None:
+    """Refuse a trajectory whose periodic box cuts a bond.
+
+    Raises
+    ------
+    InputError
+        Naming the first such frame.
+    """
+    if not has_frames(universe) or universe.trajectory[0].dimensions is None or not len(getattr(universe, "bonds", [])):
+        return
+    one, other = universe.bonds.indices.T
+    for ts in universe.trajectory:
+        lengths = (calc_bonds(ts.positions[one], ts.positions[other], box=box) for box in (None, ts.dimensions))
+        if np.abs(np.subtract(*lengths)).max() > _ROUNDING:
+            raise InputError(
+                f"reference frame {ts.frame}: the periodic box cuts a bond; make molecules whole, for example with "
+                "universe.trajectory.add_transformations(MDAnalysis.transformations.unwrap(universe.atoms))"
+            )
 
 
 def has_frames(universe: MDAnalysis.Universe) -> bool:
@@ -101,11 +128,11 @@ def without_frames(universe: MDAnalysis.Universe, atoms: NDArray[np.intp] | None
     return MDAnalysis.Merge(universe.atoms[atoms])
 
 
-def described(reference: Any, universe: MDAnalysis.Universe | None) -> str | None:
+def described(universe: MDAnalysis.Universe | None) -> str | None:
     """Say in words which reference was used, and from which file or folder."""
     if universe is None or not has_frames(universe):
         return None
-    name = getattr(reference, "path", None) or universe.trajectory.filename
+    name = universe.trajectory.filename
     return f"{len(universe.trajectory)} structures of {len(universe.atoms)} atoms" + (f" from {Path(name).name}" if name else "")
 
 

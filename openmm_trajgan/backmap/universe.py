@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from openmm_trajgan.backmap.base import Backmapper, FloatArray, Structures
 from openmm_trajgan.backmap.choice import Choice, choose, n_frames_of
 from openmm_trajgan.backmap.frames import BuiltFrames, FrameSource, GeneratedFrames, LibraryFrames, StoredFrames, builds_pieces
-from openmm_trajgan.backmap.molecule import described, molecule_of, particle, reference_of, without_frames
+from openmm_trajgan.backmap.molecule import described, molecule_of, particle, reference_of, require_whole, without_frames
 from openmm_trajgan.backmap.reader import GeneratedReader
 from openmm_trajgan.errors import InputError
 from openmm_trajgan.features.base import Featurizer
@@ -44,9 +44,9 @@ def to_universe(
         An openmm.app.Topology, an MDAnalysis Universe, or the path of a PDB file; None for that of a `reference` that is a
         Universe, and for coordinates of one particle.
     reference
-        Structures of that molecule for everything the features do not tell, consecutive in time: an MDAnalysis Universe, an
-        array ``(n_reference, n_atoms, 3)`` in nm, or an object with a method ``structures()`` that returns such an array, as a
-        window buffer has. None takes the structures that come with the topology.
+        Structures of that molecule for everything the features do not tell, consecutive in time and as far apart as the
+        generated frames: an MDAnalysis Universe, an array ``(n_reference, n_atoms, 3)`` in nm, or an object with a method
+        ``structures()`` that returns such an array, as a window buffer has. None takes the structures that come with the topology.
     featurizer
         That of the model; None rebuilds it from the schema, where torsions, distances or coordinates of one particle allow it.
     method
@@ -92,18 +92,24 @@ def to_universe(
     if topology is None and isinstance(reference, MDAnalysis.Universe):
         topology = reference
     molecule = None if topology is None else molecule_of(topology)
-    whole = molecule if molecule is None or reference is None else reference_of(molecule, reference)
+    whole = molecule if molecule is None or reference is None else reference_of(molecule, reference, schema.frame_interval)
     choice = choose(schema, molecule, n_frames_of(whole), method)
     _log.info("backmapping by %s: %s", choice.method, choice.reason)
     if choice.method != "identity":
-        whole = reference_of(molecule_of(topology) if molecule is None else molecule, reference)
+        whole = reference_of(molecule_of(topology) if molecule is None else molecule, reference, schema.frame_interval)
+        require_whole(whole)
     featurizer = from_schema(schema) if featurizer is None else featurizer
     backmapper = choice.backmapper(featurizer).fit(featurizer, whole)
     series = [generated.values[index] for index in chosen]
     features = np.concatenate(series)
     trajectories = np.repeat(chosen, [len(values) for values in series])
     source, reference_frames = _source(backmapper, whole, series, features, trajectories, Seeds(seed))
-    provenance = _provenance(generated, choice, seed, described(reference, whole), getattr(backmapper, "dependent", {}))
+    n_atoms = 0 if molecule is None else len(molecule.atoms)
+    provenance = _provenance(generated, choice, seed) | {
+        "reference": described(whole),
+        "not set": dict(getattr(backmapper, "dependent", {})),
+        "atoms": None if len(backmapper.atoms) >= n_atoms else backmapper.atoms.tolist(),
+    }
     frames = GeneratedFrames(source, features, trajectories, schema, reference_frames, provenance)
     made = particle() if molecule is None else without_frames(molecule, backmapper.atoms)
     return made.load_new(frames, format=GeneratedReader)
@@ -137,9 +143,7 @@ def _positions(structures: Structures) -> FloatArray:
     return structures.positions
 
 
-def _provenance(
-    generated: FeatureTrajectories, choice: Choice, seed: int, reference: str | None, dependent: dict[str, str]
-) -> dict[str, Any]:
+def _provenance(generated: FeatureTrajectories, choice: Choice, seed: int) -> dict[str, Any]:
     return {
         "synthetic": True,
         "openmm-trajgan": version("openmm-trajgan"),
@@ -147,8 +151,6 @@ def _provenance(
         "method": choice.method,
         "reason": choice.reason,
         "seed": seed,
-        "reference": reference,
-        "not set": dict(dependent),
         "schema": generated.schema.model_dump(mode="json"),
         "schema digest": generated.schema.digest,
         "generated": dict(generated.provenance),

@@ -159,12 +159,12 @@ def test_pairs_of_a_large_molecule_are_those_of_a_small_one(noisy, monkeypatch):
 
 
 def test_hydrogen_bonds_may_be_shorter():
-    """An oxygen comes to 0.2 nm of a hydrogen on carbon or nitrogen; van der Waals radii are 0.152 and 0.11 nm."""
+    """An oxygen comes to 0.21 nm of a hydrogen on carbon or nitrogen; van der Waals radii are 0.152 and 0.11 nm."""
     for donor, overlaps in (("C", 1), ("N", 0)):
         chain = MDAnalysis.Universe.empty(7, trajectory=True)
         chain.add_TopologyAttr("elements", ["H", donor, "C", "C", "C", "C", "O"])
         chain.add_TopologyAttr("bonds", [(atom, atom + 1) for atom in range(6)])
-        chain.atoms.positions = [[0, 0, 0], [0, -1, 0], [4.5, -1, 0], [4.5, 4.5, 0], [4.5, 9, 0], [0, 9, 0], [0, 2.0, 0]]
+        chain.atoms.positions = [[0, 0, 0], [0, -1, 0], [4.5, -1, 0], [4.5, 4.5, 0], [4.5, 9, 0], [0, 9, 0], [0, 2.1, 0]]
         assert StructureGeometry(chain).measure(chain.atoms.positions[None])["overlaps"][0] == overlaps
 
 
