@@ -84,7 +84,6 @@ class FrameLibrary:
             raise InputError(
                 f"reference frame {frame}: feature {self.schema.names[column]!r} is {self.features[frame, column]}; leave it out"
             )
-        self.scales = _scales(self.features, self.schema)
         self.continues = _continues(times)
         if not self.continues.any():
             raise InputError("no two frames of the reference follow each other in time; give frames in their order")
@@ -98,6 +97,7 @@ class FrameLibrary:
         one = np.ones_like(norms)
         # The product of a row of the one and a row of the other is |a - b|² - 1
         self._left, self._right = np.hstack([-2 * self.structures, norms, one]), np.hstack([self.structures, one, norms - 1])
+        self.scales = _scales(self.features, self.schema)
         self._points = self._encoded(self.features)
         self._tree = cKDTree(self._points) if self._points.shape[1] <= _MOST_DIMENSIONS_OF_A_TREE else None
 
@@ -205,7 +205,7 @@ def _random_pairs(atoms: NDArray[np.intp], n_pairs: int, rng: np.random.Generato
         return np.stack([atoms[column] for column in np.triu_indices(len(atoms), 1)], axis=1)
     first = rng.integers(len(atoms), size=n_pairs)
     second = (first + rng.integers(1, len(atoms), size=n_pairs)) % len(atoms)
-    return np.stack([atoms[first], atoms[second]], axis=1)
+    return np.unique(np.sort(np.stack([atoms[first], atoms[second]], axis=1), axis=1), axis=0)
 
 
 def _principal(points: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
