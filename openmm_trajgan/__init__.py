@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from openmm_trajgan.analysis.audit import Audit, audit
-    from openmm_trajgan.backmap.universe import to_universe, write_universe
+    from openmm_trajgan.backmap import to_universe, write_universe
     from openmm_trajgan.buffer import WindowBuffer
     from openmm_trajgan.features import (
         RMSD,
@@ -34,8 +34,8 @@ __version__ = version("openmm-trajgan")
 _HOME = {
     "Audit": "analysis.audit",
     "audit": "analysis.audit",
-    "to_universe": "backmap.universe",
-    "write_universe": "backmap.universe",
+    "to_universe": "backmap",
+    "write_universe": "backmap",
     "WindowBuffer": "buffer",
     "AlignedCartesian": "features",
     "CollectiveVariable": "features",

@@ -1,8 +1,25 @@
-"""Feature vectors back to particle positions, as an MDAnalysis Universe."""
+"""Feature vectors back to particle positions, as an MDAnalysis Universe.
 
-from openmm_trajgan.backmap.base import Backmapper
+Importing this makes the format ``"TRAJGAN"`` known to MDAnalysis.
+"""
+
+from openmm_trajgan.backmap.base import Backmapper, Structures
+from openmm_trajgan.backmap.distance_geometry import DistanceGeometry
+from openmm_trajgan.backmap.export import write_universe
 from openmm_trajgan.backmap.identity import Identity
 from openmm_trajgan.backmap.internal_coordinates import InternalCoordinates
-from openmm_trajgan.backmap.universe import to_universe, write_universe
+from openmm_trajgan.backmap.nearest_frames import NearestFrames
+from openmm_trajgan.backmap.reader import GeneratedReader
+from openmm_trajgan.backmap.universe import to_universe
 
-__all__ = ["Backmapper", "Identity", "InternalCoordinates", "to_universe", "write_universe"]
+__all__ = [
+    "Backmapper",
+    "DistanceGeometry",
+    "GeneratedReader",
+    "Identity",
+    "InternalCoordinates",
+    "NearestFrames",
+    "Structures",
+    "to_universe",
+    "write_universe",
+]

@@ -1,27 +1,53 @@
-"""What a backmapper is: one row of features per frame in, positions out."""
+"""What a backmapper is: one row of features per frame in, structures out."""
 
+from dataclasses import dataclass, field
 from typing import Any, Protocol, Self, runtime_checkable
 
+import MDAnalysis
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from openmm_trajgan.schema import FeatureSchema
+from openmm_trajgan.features.base import Featurizer
 
 FloatArray = NDArray[np.float32]
 
 
-@runtime_checkable
-class Backmapper(Protocol):
-    """Anything that turns features back into positions.
+@dataclass(frozen=True)
+class Structures:
+    """What a backmapper makes of one time series of features: either built positions or frames of the reference.
 
-    `fit` learns what the features leave open from structures of the same molecule; `backmap` then gives the positions,
-    ``(n_frames, n_atoms, 3)`` in nm, of one time series of features. It never alters the features.
+    Parameters
+    ----------
+    positions
+        ``(n_frames, n_atoms, 3)`` float32, nm; None where each frame is a frame of the reference.
+    reference_frames
+        Index into the frames of the reference given to `fit`, ``(n_frames,)``; None where positions are built.
+    flags
+        Diagnostics by name, each ``(n_frames,)``, such as ``"clash"``, ``"stress"`` or ``"library_distance"``.
     """
 
-    def fit(self, topology: Any, schema: FeatureSchema, reference: ArrayLike) -> Self:
-        """Learn from `reference`, ``(n_reference, n_atoms, 3)`` in nm, in the atom order of `topology` (openmm.app.Topology)."""
+    positions: FloatArray | None
+    reference_frames: NDArray[np.intp] | None = None
+    flags: dict[str, NDArray[Any]] = field(default_factory=dict)
+
+
+@runtime_checkable
+class Backmapper(Protocol):
+    """Anything that turns features back into structures.
+
+    `fit` learns what the features leave open from structures of the same molecule; `backmap` then gives the structures of one
+    time series of features. It never alters the features.
+    """
+
+    @property
+    def atoms(self) -> NDArray[np.intp]:
+        """Atoms of the reference whose positions come out, ``(n_atoms,)``; all, or for example the alpha carbons."""
         ...
 
-    def backmap(self, features: ArrayLike, *, rng: np.random.Generator) -> FloatArray:
-        """Positions of one time series of features, ``(n_frames, n_features)`` in the units of the schema."""
+    def fit(self, featurizer: Featurizer, reference: MDAnalysis.Universe) -> Self:
+        """Learn from `reference`: whole structures, consecutive in time, with bonds; `featurizer` is that of the model."""
+        ...
+
+    def backmap(self, features: ArrayLike, *, rng: np.random.Generator) -> Structures:
+        """Structures of one time series of features, ``(n_frames, n_features)`` in the units of the schema."""
         ...

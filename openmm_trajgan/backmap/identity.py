@@ -1,13 +1,14 @@
 """Features that are the coordinates of one particle."""
 
-from typing import Any, Self
+from typing import Self
 
+import MDAnalysis
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
-from openmm_trajgan.backmap.base import FloatArray
+from openmm_trajgan.backmap.base import Structures
 from openmm_trajgan.errors import InputError
-from openmm_trajgan.schema import FeatureSchema
+from openmm_trajgan.features.base import Featurizer
 
 KINDS = frozenset({"position", "cartesian"})
 
@@ -15,24 +16,30 @@ KINDS = frozenset({"position", "cartesian"})
 class Identity:
     """Backmapper for the coordinates of one particle, as in a model potential; coordinates that are no features are 0.
 
+    Attributes
+    ----------
+    atoms : ndarray
+        The one particle.
+
     Examples
     --------
-    >>> schema = FeatureSchema(names=("x", "y"), units=("nm", "nm"), periods=(None, None), kinds=("position", "position"))
-    >>> Identity().fit(None, schema, None).backmap([[1.0, 2.0]], rng=np.random.default_rng(0))
+    >>> from openmm_trajgan.features import Coordinates
+    >>> Identity().fit(Coordinates([0], axes="xy")).backmap([[1.0, 2.0]], rng=np.random.default_rng(0)).positions
     array([[[1., 2., 0.]]], dtype=float32)
     """
 
-    def fit(self, topology: Any, schema: FeatureSchema, reference: ArrayLike | None = None) -> Self:
+    def __init__(self) -> None:
+        self.atoms: NDArray[np.intp] = np.zeros(1, dtype=np.intp)
+
+    def fit(self, featurizer: Featurizer, reference: MDAnalysis.Universe | None = None) -> Self:
         """Find the axis of each feature: the first letter of its name.
 
         Parameters
         ----------
-        topology
-            An openmm.app.Topology of one atom, or None.
-        schema
-            Features of kind ``"position"`` or ``"cartesian"``, in nm, with names that begin with x, y or z, each at most once.
+        featurizer
+            Of features of kind ``"position"`` or ``"cartesian"``, in nm, with names that begin with x, y or z, each at most once.
         reference
-            Not needed.
+            Not needed: None, or a Universe of one atom.
 
         Returns
         -------
@@ -42,8 +49,9 @@ class Identity:
         Raises
         ------
         InputError
-            If the features are not the coordinates of one particle, or the topology has more atoms.
+            If the features are not the coordinates of one particle, or the reference has more atoms.
         """
+        schema = featurizer.schema
         axes = ["xyz".find(name[0].lower()) if name else -1 for name in schema.names]
         particles = {atoms for atoms in schema.atoms if atoms}
         if not set(schema.kinds) <= KINDS or min(axes) < 0 or len(set(axes)) < len(axes) or len(particles) > 1:
@@ -53,14 +61,15 @@ class Identity:
             )
         if set(schema.units) != {"nm"}:
             raise InputError(f"expected coordinates in nm, found {', '.join(sorted(set(schema.units)))}; convert the features")
-        if topology is not None and topology.getNumAtoms() != 1:
+        if reference is not None and len(reference.atoms) != 1:
             raise InputError(
-                f"the features are the coordinates of one particle, the topology has {topology.getNumAtoms()}; pass topology=None"
+                f"the features are the coordinates of one particle, the reference has {len(reference.atoms)} atoms; "
+                "pass topology=None and reference=None"
             )
         self._axes = axes
         return self
 
-    def backmap(self, features: ArrayLike, *, rng: np.random.Generator) -> FloatArray:
+    def backmap(self, features: ArrayLike, *, rng: np.random.Generator) -> Structures:
         """Positions of one time series.
 
         Parameters
@@ -72,8 +81,8 @@ class Identity:
 
         Returns
         -------
-        numpy.ndarray
-            ``(n_frames, 1, 3)`` float32, nm.
+        Structures
+            Positions ``(n_frames, 1, 3)``.
 
         Raises
         ------
@@ -85,4 +94,4 @@ class Identity:
             raise InputError(f"expected features (n_frames, {len(self._axes)}), found {coordinates.shape}; give one time series")
         positions = np.zeros((len(coordinates), 1, 3), dtype=np.float32)
         positions[:, 0, self._axes] = coordinates
-        return positions
+        return Structures(positions)

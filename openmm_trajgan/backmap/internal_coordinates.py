@@ -1,76 +1,95 @@
 """Torsions to all atoms: the generated torsions set in structures that molecular dynamics visited."""
 
 import warnings
-from typing import Any, Self
+from itertools import pairwise
+from typing import Literal, Self, get_args
 
+import MDAnalysis
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import csr_array
 
-from openmm_trajgan.backmap.base import FloatArray
-from openmm_trajgan.backmap.z_matrix import ZMatrix
+from openmm_trajgan.backmap.base import Structures
+from openmm_trajgan.backmap.clashes import Clashes
+from openmm_trajgan.backmap.geometry import Conditional, Segment
+from openmm_trajgan.backmap.z_matrix import ZMatrix, atom_label, bond_graph, ring_bonds
 from openmm_trajgan.errors import InputError
+from openmm_trajgan.features.base import Featurizer
 from openmm_trajgan.schema import FeatureSchema
 
+Geometry = Literal["auto", "segment", "conditional"]
 # Without exact backbone angles the fold is off by 1.2 Å at 30 residues, 2.5 Å at 60, and 8 Å at 214 (adenylate kinase).
 RESIDUES_WITHOUT_WARNING = 30
 MOST_RESIDUES = 60
+RESIDUES_OF_A_SMALL_MOLECULE = 2  # beside caps
+CAPS = frozenset({"ACE", "FOR", "NME", "NMA", "NHE", "NH2"})
+MOST_REFERENCE_FRAMES = 20_000  # more teach nothing about hard coordinates
 _LONGEST_BOND = 0.3  # nm; longer than any covalent bond, shorter than the break where a periodic box cuts a molecule
 _SMALLEST_SINE = 0.02  # three atoms within 1° of a line define no torsion
-_FRAMES_AT_ONCE = 1024  # the arrays of one block stay in the processor's cache
+_ANGSTROM = 10.0  # per nm
+_ATOMS_AT_ONCE = 30_000  # in all frames of one block, whose arrays stay in the processor's cache
 
 
 class InternalCoordinates:
-    """Backmapper for torsions: they are set exactly, everything else is molecular dynamics' own.
+    """Backmapper for torsions: they are set exactly, everything else is as in molecular dynamics.
 
-    Bond lengths, bond angles and the torsions that are not features come from a contiguous piece of the reference: it starts
-    at a random frame, runs forward in time and turns back at the ends of the stretch, so that these coordinates are thermal
-    and as continuous from frame to frame as in the simulation. On that structure each generated torsion is set by turning
-    everything beyond its central bond. Frames come out centred on the origin and superposed on the first reference frame.
+    Every generated torsion turns everything beyond its central bond. Bond lengths, bond angles, improper torsions and torsions that
+    are no features come from the reference in one of two ways. ``"segment"``: from consecutive frames, which start at a random one,
+    run forward in time and turn back at the ends; these coordinates are thermal and as continuous as in the simulation, and right
+    for small molecules. ``"conditional"``: as expected for the generated torsions (`geometry.Conditional`), which keeps the fold
+    and has fewer clashes in a peptide, where the noise of a segment would add up along the chain; such structures are colder than
+    MD. Frames come out centred on the origin and superposed on the first reference frame.
 
-    Meant for peptides up to 30 residues: an error of bond angles or torsions moves the far end of a chain in proportion to
-    its length. Up to 60 residues there is a warning, beyond an error.
+    Meant for one peptide up to 30 residues: an error of bond angles or torsions moves the far end of a chain in proportion to its
+    length. Up to 60 residues there is a warning, beyond an error.
+
+    Parameters
+    ----------
+    geometry
+        ``"segment"``, ``"conditional"``, or ``"auto"``: a segment up to two residues beside caps.
+    force
+        Whether to build chains of more than 60 residues.
 
     Attributes
     ----------
-    dependent : tuple of str
-        Features that are not set but follow from the rest: a second torsion on one central bond, and features other than
-        torsions.
+    atoms : ndarray
+        Atoms of the reference whose positions come out, ``(n_atoms,)``: all.
+    dependent : dict
+        Features that are not set but follow from the rest, and why: torsions in a ring, such as φ of proline, a second torsion on
+        one central bond, torsions of atoms that are not bonded in a row, and features other than torsions.
 
     Examples
     --------
     Hydrogen peroxide has one torsion:
 
-    >>> from openmm import app
-    >>> topology = app.Topology()
-    >>> residue = topology.addResidue("HOOH", topology.addChain())
-    >>> atoms = [topology.addAtom(name, app.Element.getBySymbol(name[0]), residue) for name in ("H1", "O1", "O2", "H2")]
-    >>> for one, two in zip(atoms[:-1], atoms[1:]):
-    ...     topology.addBond(one, two)
-    >>> structure = np.array([[-0.02, 0.09, 0.0], [0.0, 0.0, 0.0], [0.14, 0.0, 0.0], [0.16, 0.0, 0.09]])
-    >>> schema = FeatureSchema(
-    ...     names=("hooh",), units=("rad",), periods=(2 * np.pi,), kinds=("torsion",), atoms=((0, 1, 2, 3),)
-    ... )
-    >>> backmapper = InternalCoordinates().fit(topology, schema, structure[None])
-    >>> positions = backmapper.backmap([[1.9], [2.0]], rng=np.random.default_rng(0))
+    >>> molecule = MDAnalysis.Universe.empty(4, trajectory=True)
+    >>> molecule.add_TopologyAttr("bonds", [(0, 1), (1, 2), (2, 3)])
+    >>> molecule.add_TopologyAttr("elements", ["H", "O", "O", "H"])
+    >>> molecule.atoms.positions = [[-0.2, 0.9, 0.0], [0.0, 0.0, 0.0], [1.4, 0.0, 0.0], [1.6, 0.0, 0.9]]
+    >>> from openmm_trajgan.features import Torsions
+    >>> backmapper = InternalCoordinates().fit(Torsions([[0, 1, 2, 3]]), molecule)
+    >>> structures = backmapper.backmap([[1.9], [2.0]], rng=np.random.default_rng(0))
     >>> from MDAnalysis.lib.distances import calc_dihedrals
-    >>> calc_dihedrals(*positions.transpose(1, 0, 2)).round(4)
+    >>> calc_dihedrals(*structures.positions.transpose(1, 0, 2)).round(4)
     array([1.9, 2. ])
     """
 
-    def __init__(self) -> None:
-        self.dependent: tuple[str, ...] = ()
+    def __init__(self, geometry: Geometry = "auto", *, force: bool = False) -> None:
+        if geometry not in get_args(Geometry):
+            raise InputError(f"geometry: expected one of {', '.join(get_args(Geometry))}, found {geometry!r}")
+        self.geometry, self.force = geometry, force
+        self.dependent: dict[str, str] = {}
+        self.atoms: NDArray[np.intp] = np.empty(0, dtype=np.intp)
 
-    def fit(self, topology: Any, schema: FeatureSchema, reference: ArrayLike) -> Self:
-        """Build the Z-matrix and take the hard coordinates from the reference.
+    def fit(self, featurizer: Featurizer, reference: MDAnalysis.Universe) -> Self:
+        """Build the Z-matrix and learn the hard coordinates from the reference.
 
         Parameters
         ----------
-        topology
-            The openmm.app.Topology of one molecule, with bonds.
-        schema
-            What the features are; those of kind ``"torsion"`` are set.
+        featurizer
+            Of the model; features of kind ``"torsion"`` are set.
         reference
-            Structures of that molecule, whole and consecutive in time, ``(n_reference, n_atoms, 3)`` in nm. One is enough.
+            Structures of one molecule, whole and consecutive in time, with bonds and elements. One frame is enough.
 
         Returns
         -------
@@ -80,46 +99,62 @@ class InternalCoordinates:
         Raises
         ------
         InputError
-            If there is no torsion among the features, a torsion cannot be set on its own (ring, atoms that are not bonded in
-            a row), the topology lacks bonds or has several fragments or more than 60 residues, or the reference does not fit it.
+            If no torsion can be set, bonds or elements are missing, there are several molecules or more than 60 residues, or the
+            structures are cut or not finite.
 
         Warns
         -----
         UserWarning
             If some features are dependent, or the molecule has more than 30 residues.
         """
-        _require_short(topology)
-        columns, dependent = _independent_torsions(schema)
-        z_matrix = ZMatrix.from_topology(topology, {schema.names[column]: schema.atoms[column] for column in columns})
-        structures = _checked_reference(reference, topology)
+        schema = featurizer.schema
+        graph = bond_graph(reference)
+        self._require_short(reference)
+        columns, dependent = _independent_torsions(schema, graph, reference)
+        z_matrix = ZMatrix.from_universe(reference, {schema.names[column]: schema.atoms[column] for column in columns})
+        self.clashes = Clashes(reference)
+        small = sum(resname not in CAPS for resname in _resnames(reference)) <= RESIDUES_OF_A_SMALL_MOLECULE
+        as_segment = self.geometry == "segment" or (self.geometry == "auto" and small)
+        structures = _whole_structures(reference, consecutive=as_segment)
         _require_no_lines(z_matrix, structures)
         if dependent:
+            listed = "; ".join(f"{name} ({why})" for name, why in dependent.items())
             warnings.warn(
-                f"not set, since they follow from the other coordinates: {', '.join(dependent)}; "
-                "compare them with the features after backmapping",
+                f"not set, since they follow from the other coordinates: {listed}; compare them after backmapping",
                 stacklevel=2,
             )
-        self.dependent = dependent
-        self._n_features, self._columns = schema.n_features, columns
-        self._z_matrix = z_matrix
-        self._internal = z_matrix.measure(structures)
+        self.dependent, self.atoms = dependent, reference.atoms.indices
+        self._n_features, self._columns, self._z_matrix = schema.n_features, columns, z_matrix
+        self._inputs = [column for column, kind in enumerate(schema.kinds) if kind == "torsion"]
+        torsions, arms = z_matrix.measure(structures)
+        self._n_reference = torsions.shape[1]
+        self._hard: Segment | Conditional
+        if as_segment:
+            self._hard = Segment(torsions, arms)
+        else:
+            measured = featurizer(structures.transpose(2, 0, 1))[:, self._inputs].astype(np.float64).T
+            is_set = np.isin(np.arange(len(torsions)), z_matrix.pivot_of_torsion)
+            self._hard = Conditional(torsions, arms, measured, _turn_heavy_atoms(z_matrix, reference), is_set)
         self._onto = structures[:, :, 0] - structures[:, :, 0].mean(axis=0)
         return self
 
-    def backmap(self, features: ArrayLike, *, rng: np.random.Generator) -> FloatArray:
-        """Positions of one time series.
+    def backmap(self, features: ArrayLike, *, rng: np.random.Generator, first: int = 0) -> Structures:
+        """Structures of one time series.
 
         Parameters
         ----------
         features
             ``(n_frames, n_features)``; torsions in rad.
         rng
-            Draws the reference frame at which the piece of hard coordinates starts.
+            Draws the reference frame at which the consecutive frames start.
+        first
+            Where in its time series `features` begins; with `rng` as at the beginning of the series, the frames are those of
+            the whole series.
 
         Returns
         -------
-        numpy.ndarray
-            ``(n_frames, n_atoms, 3)`` float32, nm.
+        Structures
+            Positions of all atoms, and flag ``"clash"``: see `Clashes`.
 
         Raises
         ------
@@ -127,22 +162,36 @@ class InternalCoordinates:
             If `fit` was not called, or `features` has another shape or a value that is not finite.
         """
         if not hasattr(self, "_z_matrix"):
-            raise InputError("this backmapper has no structures yet; call fit(topology, schema, reference) first")
+            raise InputError("this backmapper has no structures yet; call fit(featurizer, reference) first")
         wanted = np.asarray(features, dtype=np.float64)
         if wanted.ndim != 2 or wanted.shape[1] != self._n_features:
             raise InputError(f"expected features (n_frames, {self._n_features}), found {wanted.shape}; give one time series")
         if not np.isfinite(wanted).all():
             raise InputError(f"frame {np.argwhere(~np.isfinite(wanted))[0, 0]} has a feature that is not finite; leave it out")
-        torsions = wanted[:, self._columns].T
-        n_atoms, _, n_reference = self._internal.shape
-        source = _there_and_back(int(rng.integers(n_reference)), len(wanted), n_reference)
-        positions = np.empty((len(wanted), n_atoms, 3), dtype=np.float32)
-        for start in range(0, len(wanted), _FRAMES_AT_ONCE):
-            block = slice(start, start + _FRAMES_AT_ONCE)
-            internal = self._internal[..., source[block]]
-            self._z_matrix.turn(internal, torsions[:, block])
-            positions[block] = _superposed(self._z_matrix.place(internal), self._onto)
-        return positions
+        source = _there_and_back(int(rng.integers(self._n_reference)) + first, len(wanted), self._n_reference)
+        positions = np.empty((len(wanted), len(self.atoms), 3), dtype=np.float32)
+        n_at_once = max(64, _ATOMS_AT_ONCE // len(self.atoms))
+        for start in range(0, len(wanted), n_at_once):
+            block = slice(start, start + n_at_once)
+            torsions, arms = self._hard(wanted[block, self._inputs].T, source[block])
+            torsions[self._z_matrix.pivot_of_torsion] = wanted[block, self._columns].T
+            positions[block] = _superposed(self._z_matrix.place(torsions, arms), self._onto)
+        return Structures(positions, flags={"clash": self.clashes(positions)})
+
+    def _require_short(self, reference: MDAnalysis.Universe) -> None:
+        n_residues = len(reference.residues)
+        if n_residues > MOST_RESIDUES and not self.force:
+            raise InputError(
+                f"expected at most {MOST_RESIDUES} residues, found {n_residues}: errors of torsions grow along the chain and "
+                "the fold would be lost; backmap a shorter stretch, use features that fix the fold or frames of MD "
+                "(method='nearest_frames'), or insist with InternalCoordinates(force=True)"
+            )
+        if n_residues > RESIDUES_WITHOUT_WARNING:
+            warnings.warn(
+                f"{n_residues} residues: errors of torsions grow along the chain (5° each cost about 2 Å at 30 residues, 4 Å at "
+                "60, 15 Å at 214); look at the fold before using these structures",
+                stacklevel=3,
+            )
 
 
 def _there_and_back(start: int, n_frames: int, n_reference: int) -> NDArray[np.intp]:
@@ -165,65 +214,76 @@ def _superposed(positions: NDArray[np.float64], onto: NDArray[np.float64]) -> ND
     return superposed
 
 
-def _independent_torsions(schema: FeatureSchema) -> tuple[list[int], tuple[str, ...]]:
-    """Columns of the torsions to set, one per central bond, and the names of all other features."""
-    columns: dict[frozenset[int], int] = {}
-    for column, (kind, unit, atoms) in enumerate(zip(schema.kinds, schema.units, schema.atoms, strict=True)):
-        if kind == "torsion":
-            if unit != "rad":
-                raise InputError(f"torsion {schema.names[column]!r}: expected unit 'rad', found {unit!r}; convert the features")
-            columns.setdefault(frozenset(atoms[1:3]), column)
-    if not columns:
+def _independent_torsions(
+    schema: FeatureSchema, graph: csr_array, universe: MDAnalysis.Universe
+) -> tuple[list[int], dict[str, str]]:
+    """Columns of the torsions to set, one per central bond, and why each other feature is not."""
+    rings = ring_bonds(graph)
+    set_on: dict[frozenset[int], int] = {}
+    dependent: dict[str, str] = {}
+    for column, (name, kind, unit, atoms) in enumerate(zip(schema.names, schema.kinds, schema.units, schema.atoms, strict=True)):
+        if kind != "torsion":
+            dependent[name] = f"a {kind}"
+            continue
+        if unit != "rad":
+            raise InputError(f"torsion {name!r}: expected unit 'rad', found {unit!r}; convert the features")
+        if len(atoms) != 4 or min(atoms) < 0 or max(atoms) >= graph.shape[0]:
+            raise InputError(
+                f"torsion {name!r}: expected four atoms between 0 and {graph.shape[0] - 1}, found {atoms}; "
+                "use the topology the features were made for"
+            )
+        bond = frozenset(atoms[1:3])
+        if not all(graph[one, two] for one, two in pairwise(atoms)):
+            dependent[name] = "its atoms are not bonded in a row"
+        elif bond in rings:
+            dependent[name] = f"in a ring of {atom_label(universe.atoms[atoms[1]])}"
+        elif bond in set_on:
+            dependent[name] = f"turns with {schema.names[set_on[bond]]}"
+        else:
+            set_on[bond] = column
+    if not set_on:
         raise InputError(
-            f"expected features of kind 'torsion', found {', '.join(sorted(set(schema.kinds)))}; "
-            "internal coordinates can be rebuilt from torsions only"
+            "expected features of kind 'torsion' that can be set, found none: "
+            f"{', '.join(f'{name} ({why})' for name, why in list(dependent.items())[:4])}; use another method"
         )
-    chosen = list(columns.values())
-    return chosen, tuple(name for column, name in enumerate(schema.names) if column not in chosen)
+    return list(set_on.values()), dependent
 
 
-def _require_short(topology: Any) -> None:
-    n_residues = topology.getNumResidues()
-    if n_residues > MOST_RESIDUES:
-        raise InputError(
-            f"expected at most {MOST_RESIDUES} residues, found {n_residues}: errors of torsions grow along the chain and "
-            "the fold would be lost; backmap a shorter stretch, or use features that fix the fold"
-        )
-    if n_residues > RESIDUES_WITHOUT_WARNING:
-        warnings.warn(
-            f"{n_residues} residues: errors of torsions grow along the chain (5° each cost about 2 Å at 30 residues, 4 Å at 60); "
-            "look at the fold before using these structures",
-            stacklevel=3,
-        )
+def _resnames(universe: MDAnalysis.Universe) -> list[str]:
+    return list(getattr(universe.residues, "resnames", [""] * len(universe.residues)))
 
 
-def _checked_reference(reference: ArrayLike, topology: Any) -> NDArray[np.float64]:
-    """Return the reference as ``(n_atoms, 3, n_reference)``, nm."""
-    n_atoms = topology.getNumAtoms()
-    structures = np.asarray(reference, dtype=np.float64)
-    if structures.ndim != 3 or structures.shape[1:] != (n_atoms, 3) or not len(structures):
-        raise InputError(
-            f"expected reference positions (n_reference, {n_atoms}, 3) in nm, found {structures.shape}; "
-            "give the structures of the atoms in the topology, in its order, as one array"
-        )
-    if not np.isfinite(structures).all():
-        raise InputError(f"reference frame {np.argwhere(~np.isfinite(structures))[0, 0]} is not finite; leave it out")
-    for bond in topology.bonds():
-        lengths = np.linalg.norm(structures[:, bond[0].index] - structures[:, bond[1].index], axis=1)
+def _turn_heavy_atoms(z_matrix: ZMatrix, universe: MDAnalysis.Universe) -> NDArray[np.bool_]:
+    """Pivots that turn more than hydrogen."""
+    heavy = universe.atoms.elements[z_matrix.rows[3:]] != "H"
+    return np.bincount(z_matrix.pivot_of_row, weights=heavy, minlength=len(z_matrix.pivots)) > 0
+
+
+def _whole_structures(reference: MDAnalysis.Universe, *, consecutive: bool) -> NDArray[np.float64]:
+    """Return frames of the reference as ``(n_atoms, 3, n_reference)``, nm: the first ones, or spread over all."""
+    n_frames = len(reference.trajectory)
+    stop = min(n_frames, MOST_REFERENCE_FRAMES) if consecutive else n_frames
+    step = 1 if consecutive else -(-n_frames // MOST_REFERENCE_FRAMES)
+    angstrom = np.array([ts.positions.T for ts in reference.trajectory[:stop:step]], dtype=np.float64)
+    structures = np.ascontiguousarray(angstrom.transpose(2, 1, 0)) / _ANGSTROM
+    finite = np.isfinite(structures).all(axis=(0, 1))
+    if not finite.all():
+        raise InputError(f"reference frame {step * int(finite.argmin())} is not finite; leave it out")
+    for i, j in reference.bonds.indices:
+        lengths = np.linalg.norm(structures[i] - structures[j], axis=0)
         if lengths.max() > _LONGEST_BOND:
             raise InputError(
-                f"reference frame {lengths.argmax()}: expected bonds below {_LONGEST_BOND} nm, found {lengths.max():.3g} nm from "
-                f"{bond[0].name} to {bond[1].name} of residues {bond[0].residue.id} and {bond[1].residue.id}; give positions in "
-                "nm of whole molecules (not cut by the periodic box), atoms in the order of the topology"
+                f"reference frame {step * lengths.argmax()}: expected bonds below {_LONGEST_BOND} nm, found {lengths.max():.3g} nm "
+                f"from {atom_label(reference.atoms[i])} to {atom_label(reference.atoms[j])}; give whole molecules (not cut by the "
+                "periodic box), atoms in the order of the topology"
             )
-    return np.ascontiguousarray(structures.transpose(1, 2, 0))
+    return structures
 
 
 def _require_no_lines(z_matrix: ZMatrix, structures: NDArray[np.float64]) -> None:
     """Refuse structures in which three atoms that define a torsion stand in a line."""
-    placed = np.concatenate(z_matrix.levels)
-    triples = np.concatenate([z_matrix.references[placed], np.c_[z_matrix.references[z_matrix.placed_by, 1:], z_matrix.placed_by]])
-    for i, j, k in np.unique(triples, axis=0):
+    placed = np.c_[z_matrix.pivots[z_matrix.pivot_of_torsion, 1:], z_matrix.rows[z_matrix.primary[z_matrix.pivot_of_torsion]]]
+    for i, j, k in np.unique(np.concatenate([z_matrix.pivots, placed]), axis=0):
         before, after = structures[j] - structures[i], structures[k] - structures[j]
         areas = np.linalg.norm(np.cross(before, after, axis=0), axis=0)
         sines = areas / (np.linalg.norm(before, axis=0) * np.linalg.norm(after, axis=0))

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import MDAnalysis
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_array, csr_array
@@ -11,190 +12,275 @@ from scipy.sparse.csgraph import breadth_first_order, connected_components, dijk
 
 from openmm_trajgan.errors import InputError
 
-_BONDS_MISSING = "call topology.createStandardBonds(), or topology.addBond for residues OpenMM does not know"
+Array = NDArray[np.float64]
+_BONDS_MISSING = "call topology.createStandardBonds() in OpenMM, or universe.add_bonds() for residues it does not know"
+
+
+@dataclass(frozen=True)
+class Level:
+    """Pivots whose atoms can be placed together.
+
+    Parameters
+    ----------
+    pivots
+        Which pivots, those with most atoms first.
+    references
+        Rows of the atoms i, j, k of each pivot, three arrays ``(n_pivots,)``.
+    siblings
+        Rows of the first atom of all these pivots, of the second atom of those that have two, and so on.
+    """
+
+    pivots: slice
+    references: tuple[NDArray[np.intp], ...]
+    siblings: tuple[slice, ...]
 
 
 @dataclass(frozen=True)
 class ZMatrix:
     """Which atom is placed from which, for one molecule.
 
-    Atom l is placed from three others i–j–k, with k bonded to l. Its internal coordinates are the vector from k to l in the
-    axes that i, j and k span: along j→k, across it in their plane, and normal to the plane. In spherical coordinates that
-    vector is the bond length, the bond angle and the torsion i–j–k–l of a classical Z-matrix; kept as a vector it needs no
-    trigonometry to be placed (natural extension reference frame, Parsons et al., J. Comput. Chem. 26, 1063 (2005)). All
-    atoms bonded to k share i and j, so that turning their vectors by one angle is a rotation about the bond j–k which moves
-    no bond length, bond angle or improper torsion.
+    Atoms l bonded to one atom k are placed together from k, from j, bonded to k, and from a third atom i: k is their pivot. The
+    torsion i–j–k–l of the first of them is the torsion of the pivot, the coordinate that turns all of them about the bond j–k and
+    moves no bond length, bond angle or improper torsion. What remains of an atom is its arm: the vector from k to l in the axes
+    that i, j and k span (along j→k, across it in their plane, normal to the plane) with the torsion of the pivot turned to 0. In
+    spherical coordinates an arm is a bond length, a bond angle and the offset of the atom's torsion from that of its pivot; as a
+    vector it needs no trigonometry to be placed (natural extension reference frame, Parsons et al., J. Comput. Chem. 26, 1063
+    (2005)).
 
-    Positions and internal coordinates have the shape ``(n_atoms, 3, n_frames)``; the three root atoms keep their positions.
+    Positions are ``(n_atoms, 3, n_frames)``, arms ``(n_rows, 3, n_frames)`` in nm with the rows in order of placement, torsions
+    ``(n_pivots, n_frames)`` in rad. Positions come out with the second root atom at the origin and the first on the x axis.
 
     Parameters
     ----------
-    root
-        The three atoms everything else is placed from, ``(3,)``.
-    references
-        Atoms i, j, k of each atom, ``(n_atoms, 3)``; unused for the root.
+    rows
+        The atom of each row; the first three are the root, from which everything else is placed, ``(n_atoms,)``.
     levels
-        Atoms that can be placed together, in the order of placement.
-    placed_by
-        The atom l of each torsion, oriented so that l lies farther from the root, ``(n_torsions,)``.
-    turned_by
-        The torsion that turns each atom, −1 for none, ``(n_atoms,)``.
+        Pivots in the order of placement.
+    pivots
+        Atoms i, j, k of each pivot, ``(n_pivots, 3)``.
+    primary
+        Row whose torsion is that of the pivot, ``(n_pivots,)``.
+    pivot_of_row
+        ``(n_atoms - 3,)``, for the rows after the root.
+    pivot_of_torsion
+        Pivot that each wanted torsion belongs to, ``(n_torsions,)``.
     """
 
-    root: NDArray[np.intp]
-    references: NDArray[np.intp]
-    levels: tuple[NDArray[np.intp], ...]
-    placed_by: NDArray[np.intp]
-    turned_by: NDArray[np.intp]
+    rows: NDArray[np.intp]
+    levels: tuple[Level, ...]
+    pivots: NDArray[np.intp]
+    primary: NDArray[np.intp]
+    pivot_of_row: NDArray[np.intp]
+    pivot_of_torsion: NDArray[np.intp]
 
     @classmethod
-    def from_topology(cls, topology: Any, torsions: Mapping[str, tuple[int, ...]]) -> "ZMatrix":
-        """Build the Z-matrix in which every given torsion is a coordinate of its own.
+    def from_universe(cls, universe: MDAnalysis.Universe, torsions: Mapping[str, tuple[int, ...]]) -> "ZMatrix":
+        """Build the Z-matrix in which every given torsion is the torsion of a pivot.
 
         Parameters
         ----------
-        topology
-            An openmm.app.Topology of one molecule, with bonds.
+        universe
+            One molecule, with bonds; positions are not used.
         torsions
-            Four bonded atoms per torsion, by name; no two on the same central bond.
+            Four atoms bonded in a row per torsion, by name; no two on the same central bond, none about a bond in a ring.
 
         Raises
         ------
         InputError
-            If bonds are missing, there are several fragments, or a torsion does not follow bonds or turns about a bond in a ring.
+            If bonds are missing or there are several fragments.
         """
-        atoms = list(topology.atoms())
-        graph = _bond_graph(topology)
-        for name, quadruple in torsions.items():
-            _require_free(name, quadruple, graph, atoms)
+        graph = bond_graph(universe)
         # Started at the centre of the molecule there are half as many levels, and errors have half the lever.
         centre = int(dijkstra(graph, unweighted=True).max(axis=1).argmin())
         order, parent = breadth_first_order(graph, centre, directed=False)
+        if len(order) < 4:
+            raise InputError(f"expected a molecule of at least four atoms, found {len(order)}; it has no torsion")
         first, second = order[1:3]
 
-        chosen: dict[int, tuple[int, int]] = {}
-        placed_by, pivots = [], []
+        wanted: dict[int, tuple[int, int, int]] = {}
         for quadruple in torsions.values():
             i, j, k, placed = quadruple if parent[quadruple[2]] == quadruple[1] else quadruple[::-1]
-            chosen[k] = (i, j)
-            placed_by.append(placed)
-            pivots.append(k)
+            wanted[k] = (i, j, placed)
 
-        references = np.zeros((len(atoms), 3), dtype=np.intp)
-        level = np.zeros(len(atoms), dtype=np.intp)
-        for atom in order[3:]:
-            bonded = int(parent[atom])
-            if bonded == centre:
+        members: dict[int, list[int]] = {}
+        for atom in order[3:].tolist():
+            members.setdefault(int(parent[atom]), []).append(atom)
+        level = dict.fromkeys((centre, first, second), 0)
+        references: dict[int, tuple[int, int, int]] = {}
+        for pivot, atoms in members.items():
+            if pivot == centre:
                 i, j = second, first
-            elif parent[bonded] == centre:
-                i, j = chosen.get(bonded, (second if bonded == first else first, centre))
+            elif parent[pivot] == centre:
+                i, j = second if pivot == first else first, centre
             else:
-                i, j = chosen.get(bonded, (parent[parent[bonded]], parent[bonded]))
-            references[atom] = i, j, bonded
-            level[atom] = 1 + level[[i, j, bonded]].max()
+                i, j = int(parent[parent[pivot]]), int(parent[pivot])
+            if pivot in wanted:
+                i, j, placed = wanted[pivot]
+                atoms.sort(key=lambda atom, placed=placed: atom != placed)  # type: ignore[misc]  # stable: the wanted one first
+            references[pivot] = (i, j, pivot)
+            level.update(dict.fromkeys(atoms, 1 + max(level[i], level[j], level[pivot])))
 
-        turned_by = np.full(len(atoms), -1, dtype=np.intp)
-        for index, pivot in enumerate(pivots):
-            turned_by[(parent == pivot) & (level > 0)] = index
+        by_level: dict[int, list[int]] = {}
+        for pivot, atoms in members.items():
+            by_level.setdefault(level[atoms[0]], []).append(pivot)
+        sequence = [sorted(pivots, key=lambda pivot: -len(members[pivot])) for _, pivots in sorted(by_level.items())]
+        return cls._assembled([int(first), centre, int(second)], sequence, members, references, list(wanted))
+
+    @classmethod
+    def _assembled(
+        cls,
+        root: list[int],
+        sequence: list[list[int]],
+        members: dict[int, list[int]],
+        references: dict[int, tuple[int, int, int]],
+        wanted: list[int],
+    ) -> "ZMatrix":
+        number = {pivot: index for index, pivot in enumerate(pivot for pivots in sequence for pivot in pivots)}
+        row_of = {atom: row for row, atom in enumerate(root)}
+        pivot_of_row: list[int] = []
+        levels = []
+        for pivots in sequence:
+            siblings = []
+            for rank in range(len(members[pivots[0]])):
+                start = len(row_of)
+                for pivot in pivots:
+                    if rank < len(members[pivot]):
+                        row_of[members[pivot][rank]] = len(row_of)
+                        pivot_of_row.append(number[pivot])
+                siblings.append(slice(start, len(row_of)))
+            columns = tuple(np.array([row_of[references[pivot][column]] for pivot in pivots], dtype=np.intp) for column in range(3))
+            levels.append(Level(slice(number[pivots[0]], number[pivots[-1]] + 1), columns, tuple(siblings)))
         return cls(
-            root=np.array([first, centre, second], dtype=np.intp),
-            references=references,
-            levels=tuple(np.flatnonzero(level == depth) for depth in range(1, level.max() + 1)),
-            placed_by=np.array(placed_by, dtype=np.intp),
-            turned_by=turned_by,
+            rows=np.array(list(row_of), dtype=np.intp),
+            levels=tuple(levels),
+            pivots=np.array([references[pivot] for pivot in number], dtype=np.intp),
+            primary=np.array([row_of[members[pivot][0]] for pivot in number], dtype=np.intp),
+            pivot_of_row=np.array(pivot_of_row, dtype=np.intp),
+            pivot_of_torsion=np.array([number[pivot] for pivot in wanted], dtype=np.intp),
         )
 
-    def measure(self, positions: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the internal coordinates of positions, both ``(n_atoms, 3, n_frames)`` in nm."""
-        internal = positions.copy()
-        for atoms in self.levels:
-            arms = positions[atoms] - positions[self.references[atoms, 2]]
-            for component, axis in enumerate(self._axes(positions, atoms)):
-                internal[atoms, component] = (axis * arms).sum(axis=1)
-        return internal
+    def measure(self, positions: Array) -> tuple[Array, Array]:
+        """Return torsions and arms of positions."""
+        positions = positions[self.rows]
+        arms = np.zeros_like(positions)
+        first, second = positions[0] - positions[1], positions[2] - positions[1]
+        arms[0, 0] = np.linalg.norm(first, axis=0)
+        arms[2, 0] = (first * second).sum(axis=0) / arms[0, 0]
+        arms[2, 1] = np.linalg.norm(np.cross(first, second, axis=0), axis=0) / arms[0, 0]
+        for level in self.levels:
+            i, j, k = (positions[column] for column in level.references)
+            axes = _axes(i, j, k)
+            for rows in level.siblings:
+                n = rows.stop - rows.start
+                for component, axis in enumerate(axes):
+                    arms[rows, component] = np.einsum("axf,axf->af", axis[:n], positions[rows] - k[:n])
+        torsions = np.arctan2(arms[self.primary, 2], arms[self.primary, 1])
+        self._turn(arms, -torsions)
+        return torsions, arms
 
-    def place(self, internal: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return positions from internal coordinates, both ``(n_atoms, 3, n_frames)`` in nm; the inverse of `measure`."""
-        positions = np.empty_like(internal)
-        positions[self.root] = internal[self.root]
-        for atoms in self.levels:
-            along, across, normal = self._axes(positions, atoms)
-            arms = internal[atoms]
-            along *= arms[:, 0:1]
-            across *= arms[:, 1:2]
-            normal *= arms[:, 2:3]
-            positions[atoms] = positions[self.references[atoms, 2]] + along + across + normal
-        return positions
+    def place(self, torsions: Array, arms: Array) -> Array:
+        """Return positions from torsions and arms, the inverse of `measure` but for motion of the whole; `arms` are overwritten."""
+        self._turn(arms, torsions)
+        positions = np.empty_like(arms)
+        positions[:3] = arms[:3]
+        for level in self.levels:
+            i, j, k = (positions[column] for column in level.references)
+            along, across, normal = _axes(i, j, k)
+            for rows in level.siblings:
+                n = rows.stop - rows.start
+                placed, arm = positions[rows], arms[rows, :, None]
+                np.multiply(along[:n], arm[:, 0], out=placed)
+                placed += k[:n]
+                placed += across[:n] * arm[:, 1]
+                placed += normal[:n] * arm[:, 2]
+        return positions[np.argsort(self.rows)]
 
-    def turn(self, internal: NDArray[np.float64], torsions: NDArray[np.float64]) -> None:
-        """Turn internal coordinates in place until the torsions have the given values, ``(n_torsions, n_frames)`` in rad."""
-        present = internal[self.placed_by]
-        by = torsions - np.arctan2(present[:, 2], present[:, 1])
-        atoms = np.flatnonzero(self.turned_by >= 0)
-        cosine, sine = (function(by)[self.turned_by[atoms]] for function in (np.cos, np.sin))
-        across, normal = internal[atoms, 1], internal[atoms, 2]
-        internal[atoms, 1] = across * cosine - normal * sine
-        internal[atoms, 2] = across * sine + normal * cosine
-
-    def _axes(self, positions: NDArray[np.float64], atoms: NDArray[np.intp]) -> tuple[NDArray[np.float64], ...]:
-        i, j, k = (positions[column] for column in self.references[atoms].T)
-        along = _unit(k - j)
-        normal = _unit(_cross(j - i, along))
-        return along, _cross(normal, along), normal
-
-
-def _unit(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
-    lengths: NDArray[np.float64] = np.sqrt(np.einsum("aif,aif->af", vectors, vectors))
-    return vectors / lengths[:, None]
+    def _turn(self, arms: Array, torsions: Array) -> None:
+        """Turn arms about the bonds of their pivots, in place."""
+        cosine, sine = np.cos(torsions)[self.pivot_of_row], np.sin(torsions)[self.pivot_of_row]
+        across, normal = arms[3:, 1], arms[3:, 2]
+        turned = across * cosine
+        turned -= normal * sine
+        normal *= cosine
+        sine *= across
+        normal += sine
+        across[:] = turned
 
 
-def _cross(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+def _axes(i: Array, j: Array, k: Array) -> tuple[Array, Array, Array]:
+    along = k - j
+    along /= _lengths(along)
+    normal = _cross(j - i, along)
+    normal /= _lengths(normal)
+    return along, _cross(normal, along), normal
+
+
+def _lengths(vectors: Array) -> Array:
+    lengths: Array = np.sqrt(np.einsum("axf,axf->af", vectors, vectors))
+    return lengths[:, None]
+
+
+def _cross(a: Array, b: Array) -> Array:
     product = np.empty_like(a)  # three times as fast as numpy.cross on this axis
     for x, y, z in ((0, 1, 2), (1, 2, 0), (2, 0, 1)):
-        product[:, x] = a[:, y] * b[:, z] - a[:, z] * b[:, y]
+        np.multiply(a[:, y], b[:, z], out=product[:, x])
+        product[:, x] -= a[:, z] * b[:, y]
     return product
 
 
-def _bond_graph(topology: Any) -> csr_array:
-    """Symmetric adjacency matrix of the bonds, one connected fragment."""
-    n_atoms = topology.getNumAtoms()
-    bonds = np.array([(bond[0].index, bond[1].index) for bond in topology.bonds()], dtype=np.intp).reshape(-1, 2)
+def bond_graph(universe: MDAnalysis.Universe) -> csr_array:
+    """Symmetric adjacency matrix of the bonds of one molecule, ``(n_atoms, n_atoms)``.
+
+    Raises
+    ------
+    InputError
+        If bonds are missing or there are several fragments.
+    """
+    n_atoms = len(universe.atoms)
+    bonds = universe.bonds.indices if hasattr(universe, "bonds") else np.empty((0, 2), dtype=np.intp)
     if not len(bonds):
         raise InputError(f"expected the bonds of {n_atoms} atoms in the topology, found none; {_BONDS_MISSING}")
     both = np.concatenate([bonds, bonds[:, ::-1]])
     graph = coo_array((np.ones(len(both)), both.T), shape=(n_atoms, n_atoms)).tocsr()
     n_fragments, fragment = connected_components(graph, directed=False)
-    for residue in topology.residues():
-        if len(set(fragment[[atom.index for atom in residue.atoms()]])) > 1:
-            raise InputError(f"bonds are missing inside residue {residue.name} {residue.id} of the topology; {_BONDS_MISSING}")
+    for residue in universe.residues:
+        if len(set(fragment[residue.atoms.indices])) > 1:
+            raise InputError(
+                f"bonds are missing inside residue {residue_label(residue.atoms[0])} of the topology; {_BONDS_MISSING}"
+            )
     if n_fragments > 1:
         sizes = ", ".join(str(size) for size in np.bincount(fragment)[:4])
         raise InputError(
-            f"expected one molecule, found {n_fragments} fragments without a bond between them ({sizes} … atoms); backmap one "
-            f"molecule at a time, or if they are one molecule: {_BONDS_MISSING}"
+            f"expected one molecule, found {n_fragments} fragments without a bond between them ({sizes} … atoms), as with several "
+            "chains, a ligand or water: torsions do not tell where they lie to each other; backmap one molecule at a time, use "
+            f"frames of MD (method='nearest_frames'), or if they are one molecule: {_BONDS_MISSING}"
         )
     return graph
 
 
-def _require_free(name: str, atoms: tuple[int, ...], graph: csr_array, topology_atoms: list[Any]) -> None:
-    """Refuse a torsion that cannot be turned without changing a bond length or angle."""
-    if len(atoms) != 4 or min(atoms) < 0 or max(atoms) >= len(topology_atoms):
-        raise InputError(
-            f"torsion {name!r}: expected four atoms between 0 and {len(topology_atoms) - 1}, found {atoms}; "
-            "use the topology the features were made for"
-        )
-    labels = [f"{atom.residue.name}{atom.residue.id}-{atom.name}" for atom in (topology_atoms[index] for index in atoms)]
-    for one, two in zip((0, 1, 2), (1, 2, 3), strict=True):
-        if not graph[atoms[one], atoms[two]]:
-            raise InputError(
-                f"torsion {name!r}: expected four atoms bonded in a row, found no bond {labels[one]} to {labels[two]}; "
-                f"{_BONDS_MISSING}"
-            )
-    cut = graph.tolil()
-    cut[atoms[1], atoms[2]] = cut[atoms[2], atoms[1]] = 0
-    n_parts, _ = connected_components(cut.tocsr(), directed=False)
-    if n_parts == 1:
-        raise InputError(
-            f"torsion {name!r} turns about the bond {labels[1]} to {labels[2]}, which is part of a ring, and cannot be set on "
-            "its own; leave it out of the features (what is left out comes from the reference structures)"
-        )
+def ring_bonds(graph: csr_array) -> set[frozenset[int]]:
+    """Bonds that are part of a ring, as pairs of atoms of a connected graph."""
+    order, parent = breadth_first_order(graph, 0, directed=False)
+    depth = {int(order[0]): 0}
+    for atom in order[1:].tolist():
+        depth[atom] = depth[int(parent[atom])] + 1
+    rings = set()
+    for one, two in zip(*graph.nonzero(), strict=True):
+        a, b = int(one), int(two)
+        if a < b and parent[a] != b and parent[b] != a:  # closes a ring with the way both have to their common ancestor
+            rings.add(frozenset((a, b)))
+            while a != b:
+                a, b = (a, b) if depth[a] >= depth[b] else (b, a)
+                rings.add(frozenset((a, int(parent[a]))))
+                a = int(parent[a])
+    return rings
+
+
+def residue_label(atom: Any) -> str:
+    """Return name and number of the residue of an MDAnalysis atom, as far as the Universe has them."""
+    return f"{getattr(atom, 'resname', '')}{getattr(atom, 'resid', '')}"
+
+
+def atom_label(atom: Any) -> str:
+    """Return residue and name of an MDAnalysis atom, its index if it has no name."""
+    return f"{residue_label(atom)}-{getattr(atom, 'name', atom.index)}"

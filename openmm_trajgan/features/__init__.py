@@ -6,6 +6,7 @@ from openmm_trajgan.features.collective_variables import RMSD, CollectiveVariabl
 from openmm_trajgan.features.concatenate import Concatenate
 from openmm_trajgan.features.contacts import Contacts, NativeContacts
 from openmm_trajgan.features.distances import Distances
+from openmm_trajgan.features.from_schema import from_schema
 from openmm_trajgan.features.torsions import Torsions
 
 __all__ = [
@@ -21,4 +22,5 @@ __all__ = [
     "NativeContacts",
     "RadiusOfGyration",
     "Torsions",
+    "from_schema",
 ]

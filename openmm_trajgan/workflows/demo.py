@@ -9,7 +9,7 @@ from pydantic import Field
 
 from openmm_trajgan.analysis.audit import Audit, audit
 from openmm_trajgan.analysis.pictures import overview
-from openmm_trajgan.backmap.universe import to_universe, write_universe
+from openmm_trajgan.backmap import to_universe, write_universe
 from openmm_trajgan.buffer import WindowBuffer
 from openmm_trajgan.schema import FeatureTrajectories
 from openmm_trajgan.seeding import Seeds

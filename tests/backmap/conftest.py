@@ -1,3 +1,4 @@
+import MDAnalysis
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -25,6 +26,12 @@ def reference() -> NDArray[np.float32]:
         state = simulation.context.getState(positions=True)
         frame[:] = state.getPositions(asNumpy=True).value_in_unit(unit.nanometer)
     return frames
+
+
+@pytest.fixture(scope="session")
+def md(topology: app.Topology, reference: NDArray[np.float32]) -> MDAnalysis.Universe:
+    """The frames of molecular dynamics as a Universe."""
+    return MDAnalysis.Universe(topology, 10 * reference)
 
 
 @pytest.fixture(scope="session")

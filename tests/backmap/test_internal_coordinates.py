@@ -1,38 +1,38 @@
-import re
 from itertools import pairwise
 
+import MDAnalysis
 import numpy as np
 import pytest
 from MDAnalysis.analysis.rms import rmsd
 from MDAnalysis.lib.distances import calc_dihedrals
-from openmm import app
 
 from openmm_trajgan.backmap import Backmapper, InternalCoordinates
 from openmm_trajgan.errors import InputError
+from openmm_trajgan.features import Concatenate, Distances, Torsions
 from openmm_trajgan.schema import FeatureSchema
 
 N, CA, CB, C = 6, 8, 10, 14
 
 
-def torsion_schema(**torsions):
-    return FeatureSchema(
-        names=tuple(torsions),
-        units=("rad",) * len(torsions),
-        periods=(2 * np.pi,) * len(torsions),
-        kinds=("torsion",) * len(torsions),
-        atoms=tuple(torsions.values()),
-    )
+def torsions(**atoms):
+    return Torsions(list(atoms.values()), list(atoms))
+
+
+def molecule(topology, frames):
+    """Frames (n_frames, n_atoms, 3) in nm as a Universe."""
+    return MDAnalysis.Universe(topology, 10 * np.asarray(frames, dtype=np.float32))
 
 
 def zigzag(n_atoms):
-    """A chain of residues with one atom each, and its positions (1, n_atoms, 3), nm."""
-    topology = app.Topology()
-    chain = topology.addChain()
-    atoms = [topology.addAtom("C", app.Element.getBySymbol("C"), topology.addResidue("X", chain)) for _ in range(n_atoms)]
-    for one, two in pairwise(atoms):
-        topology.addBond(one, two)
+    """A chain of residues with one atom each, one frame."""
+    universe = MDAnalysis.Universe.empty(
+        n_atoms, n_residues=n_atoms, atom_resindex=np.arange(n_atoms), residue_segindex=[0] * n_atoms, trajectory=True
+    )
+    universe.add_TopologyAttr("bonds", list(pairwise(range(n_atoms))))
+    universe.add_TopologyAttr("elements", ["C"] * n_atoms)
     index = np.arange(n_atoms)
-    return topology, np.stack([0.12 * index, 0.08 * (index % 2), np.zeros(n_atoms)], axis=1)[None]
+    universe.atoms.positions = np.stack([1.2 * index, 0.8 * (index % 2), np.zeros(n_atoms)], axis=1)
+    return universe
 
 
 def bond_lengths(topology, positions):
@@ -41,13 +41,13 @@ def bond_lengths(topology, positions):
 
 
 @pytest.fixture
-def backmapper(topology, schema, reference):
-    return InternalCoordinates().fit(topology, schema, reference)
+def backmapper(featurizer, md):
+    return InternalCoordinates().fit(featurizer, md)
 
 
 @pytest.fixture
 def positions(backmapper, angles):
-    return backmapper.backmap(angles, rng=np.random.default_rng(5))
+    return backmapper.backmap(angles, rng=np.random.default_rng(5)).positions
 
 
 def test_is_a_backmapper(backmapper, positions):
@@ -96,15 +96,21 @@ def test_alanine_stays_l(reference, positions):
         assert volumes.min() > 1.5e-3  # nm³; chiral volume of an L residue is about +2.5 Å³
 
 
-def test_md_features_give_md_frames_back(topology, schema, featurizer, reference):
+def test_md_features_give_md_frames_back(topology, featurizer, reference):
     """With one reference frame and its own features, that frame."""
     frame = reference[40:41]
-    built = InternalCoordinates().fit(topology, schema, frame).backmap(featurizer(frame), rng=np.random.default_rng(0))
+    built = (
+        InternalCoordinates()
+        .fit(featurizer, molecule(topology, frame))
+        .backmap(featurizer(frame), rng=np.random.default_rng(0))
+        .positions
+    )
     assert rmsd(built[0], frame[0], superposition=True) < 1e-6
 
 
-def test_one_reference_frame_serves_all(topology, schema, reference, angles):
-    built = InternalCoordinates().fit(topology, schema, reference[:1]).backmap(angles, rng=np.random.default_rng(0))
+def test_one_reference_frame_serves_all(topology, featurizer, reference, angles):
+    one = molecule(topology, reference[:1])
+    built = InternalCoordinates().fit(featurizer, one).backmap(angles, rng=np.random.default_rng(0)).positions
     lengths = bond_lengths(topology, built)
     np.testing.assert_allclose(lengths, np.broadcast_to(bond_lengths(topology, reference[:1]), lengths.shape), atol=1e-6)
 
@@ -118,90 +124,84 @@ def test_frames_are_centred_and_superposed_on_the_first_reference_frame(referenc
 
 
 def test_chunks_do_not_show(backmapper, positions, angles, monkeypatch):
-    monkeypatch.setattr("openmm_trajgan.backmap.internal_coordinates._FRAMES_AT_ONCE", 7)
-    np.testing.assert_allclose(backmapper.backmap(angles, rng=np.random.default_rng(5)), positions, atol=1e-6)
+    monkeypatch.setattr("openmm_trajgan.backmap.internal_coordinates._ATOMS_AT_ONCE", 0)
+    np.testing.assert_allclose(backmapper.backmap(angles, rng=np.random.default_rng(5)).positions, positions, atol=1e-6)
 
 
 def test_randomness_is_the_generator(backmapper, positions, angles):
-    np.testing.assert_array_equal(backmapper.backmap(angles, rng=np.random.default_rng(5)), positions)
-    assert not np.allclose(backmapper.backmap(angles, rng=np.random.default_rng(6)), positions, atol=1e-4)
+    np.testing.assert_array_equal(backmapper.backmap(angles, rng=np.random.default_rng(5)).positions, positions)
+    assert not np.allclose(backmapper.backmap(angles, rng=np.random.default_rng(6)).positions, positions, atol=1e-4)
 
 
 def test_no_frames(backmapper):
-    assert backmapper.backmap(np.empty((0, 2)), rng=np.random.default_rng(0)).shape == (0, 22, 3)
+    assert backmapper.backmap(np.empty((0, 2)), rng=np.random.default_rng(0)).positions.shape == (0, 22, 3)
 
 
-def test_second_torsion_on_a_bond_is_dependent_and_said_so(topology, reference, angles):
-    schema = torsion_schema(phi=(4, 6, 8, 14), other_phi=(7, 6, 8, 10), psi=(6, 8, 14, 16))
-    with pytest.warns(UserWarning, match="not set, since they follow from the other coordinates: other_phi"):
-        backmapper = InternalCoordinates().fit(topology, schema, reference)
-    assert backmapper.dependent == ("other_phi",)
-    built = backmapper.backmap(np.insert(angles, 1, 0.0, axis=1), rng=np.random.default_rng(0))
+def test_second_torsion_on_a_bond_is_dependent_and_said_so(md, angles):
+    features = torsions(phi=(4, 6, 8, 14), other_phi=(7, 6, 8, 10), psi=(6, 8, 14, 16))
+    with pytest.warns(UserWarning, match=r"not set, since they follow from the other coordinates: other_phi \(turns with phi\)"):
+        backmapper = InternalCoordinates().fit(features, md)
+    assert list(backmapper.dependent) == ["other_phi"]
+    built = backmapper.backmap(np.insert(angles, 1, 0.0, axis=1), rng=np.random.default_rng(0)).positions
     np.testing.assert_allclose(np.cos(calc_dihedrals(*(built[:, a] for a in (4, 6, 8, 14))) - angles[:, 0]), 1, atol=1e-6)
     np.testing.assert_allclose(np.cos(calc_dihedrals(*(built[:, a] for a in (6, 8, 14, 16))) - angles[:, 1]), 1, atol=1e-6)
 
 
-def test_other_features_are_dependent(topology, schema, reference, angles):
-    mixed = FeatureSchema(
-        names=("end to end", *schema.names),
-        units=("nm", "rad", "rad"),
-        periods=(None, *schema.periods),
-        kinds=("distance", "torsion", "torsion"),
-        atoms=((1, 18), *schema.atoms),
-    )
+def test_other_features_are_dependent(featurizer, md, angles):
+    mixed = Concatenate([Distances([[1, 18]], ["end to end"]), featurizer])
     with pytest.warns(UserWarning, match="end to end"):
-        backmapper = InternalCoordinates().fit(topology, mixed, reference)
-    built = backmapper.backmap(np.insert(angles, 0, 0.5, axis=1), rng=np.random.default_rng(0))
-    np.testing.assert_allclose(np.cos(calc_dihedrals(*(built[:, a] for a in schema.atoms[1])) - angles[:, 1]), 1, atol=1e-6)
+        backmapper = InternalCoordinates().fit(mixed, md)
+    built = backmapper.backmap(np.insert(angles, 0, 0.5, axis=1), rng=np.random.default_rng(0)).positions
+    assert abs(featurizer.schema.wrap(featurizer(built) - angles)).max() < 1e-5
 
 
-def test_no_torsions(topology, reference):
-    schema = FeatureSchema(names=("d",), units=("nm",), periods=(None,), kinds=("distance",), atoms=((0, 5),))
-    with pytest.raises(InputError, match="expected features of kind 'torsion', found distance"):
-        InternalCoordinates().fit(topology, schema, reference)
+def test_no_torsions(md):
+    with pytest.raises(InputError, match=r"expected features of kind 'torsion' that can be set, found none: distance 0-5 \(a distance\)"):
+        InternalCoordinates().fit(Distances([[0, 5]]), md)
 
 
-def test_torsions_in_degrees(topology, reference):
-    schema = FeatureSchema(names=("phi",), units=("deg",), periods=(360.0,), kinds=("torsion",), atoms=((4, 6, 8, 14),))
+def test_torsions_in_degrees(md):
+    class InDegrees:
+        schema = FeatureSchema(names=("phi",), units=("deg",), periods=(360.0,), kinds=("torsion",), atoms=((4, 6, 8, 14),))
+
     with pytest.raises(InputError, match="'phi': expected unit 'rad', found 'deg'"):
-        InternalCoordinates().fit(topology, schema, reference)
+        InternalCoordinates().fit(InDegrees(), md)
 
 
 def test_lever_arm():
-    schema = torsion_schema(twist=(0, 1, 2, 3))
+    twist = torsions(twist=(0, 1, 2, 3))
     with pytest.warns(UserWarning, match="31 residues: errors of torsions grow along the chain"):
-        InternalCoordinates().fit(zigzag(31)[0], schema, zigzag(31)[1])
+        InternalCoordinates().fit(twist, zigzag(31))
     with pytest.raises(InputError, match="at most 60 residues, found 61"):
-        InternalCoordinates().fit(zigzag(61)[0], schema, zigzag(61)[1])
+        InternalCoordinates().fit(twist, zigzag(61))
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda x: x[0], r"expected reference positions (n_reference, 22, 3) in nm, found (22, 3)"),
-        (lambda x: x[:, :21], r"found (200, 21, 3)"),
-        (lambda x: x[:0], r"found (0, 22, 3)"),
-        (lambda x: 10 * x, r"expected bonds below 0.3 nm"),
-        (lambda x: np.where(np.arange(200)[:, None, None] == 17, np.nan, x), r"reference frame 17 is not finite"),
+        (lambda x: 10 * x, "expected bonds below 0.3 nm"),
+        (lambda x: np.where(np.arange(200)[:, None, None] == 17, np.nan, x), "reference frame 17 is not finite"),
     ],
 )
-def test_reference_that_does_not_fit(topology, schema, reference, change, message):
-    with pytest.raises(InputError, match=re.escape(message)):
-        InternalCoordinates().fit(topology, schema, change(reference))
+def test_reference_that_does_not_fit(topology, featurizer, reference, change, message):
+    with pytest.raises(InputError, match=message):
+        InternalCoordinates().fit(featurizer, molecule(topology, change(reference)))
 
 
-def test_molecule_cut_by_the_periodic_box(topology, schema, reference):
+def test_molecule_cut_by_the_periodic_box(topology, featurizer, reference):
     cut = reference.copy()
     cut[3, 14:] += np.float32(2.5)
-    with pytest.raises(InputError, match=r"reference frame 3: expected bonds below .* from C to CA of residues 2 and 2"):
-        InternalCoordinates().fit(topology, schema, cut)
+    with pytest.raises(
+        InputError, match=r"reference frame 3: expected bonds below .* from ALA2-CA to ALA2-C|from ALA2-C to ALA2-CA"
+    ):
+        InternalCoordinates().fit(featurizer, molecule(topology, cut))
 
 
 def test_atoms_in_a_line():
-    topology, positions = zigzag(5)
-    positions[0, 2] = (positions[0, 1] + positions[0, 3]) / 2
+    line = zigzag(5)
+    line.atoms.positions = [[0, 0, 0], [1.2, 0.8, 0], [2.4, 0.8, 0], [3.6, 0.8, 0], [4.8, 0, 0]]
     with pytest.raises(InputError, match="reference frame 0: atoms 1, 2 and 3 stand in a line"):
-        InternalCoordinates().fit(topology, torsion_schema(twist=(0, 1, 2, 3)), positions)
+        InternalCoordinates().fit(torsions(twist=(0, 1, 2, 3)), line)
 
 
 def test_features_that_do_not_fit(backmapper, angles):
@@ -212,5 +212,5 @@ def test_features_that_do_not_fit(backmapper, angles):
 
 
 def test_fit_comes_first(angles):
-    with pytest.raises(InputError, match=r"call fit\(topology, schema, reference\) first"):
+    with pytest.raises(InputError, match=r"call fit\(featurizer, reference\) first"):
         InternalCoordinates().backmap(angles, rng=np.random.default_rng(0))

@@ -1,0 +1,129 @@
+"""What generated torsions leave open: bond lengths, bond angles, improper and other torsions, as in molecular dynamics."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+STIFF = 0.95  # length of the mean unit vector above which a torsion has one mean, a spread below 18°
+_FOLDS = 5  # contiguous, since frames close in time are alike
+_PENALTIES = 10.0 ** np.arange(-4.0, 2.0)  # per frame
+_FEWEST_FRAMES = 50  # below, a regression is not even tried
+
+
+class Segment:
+    """The coordinates of consecutive frames of molecular dynamics: thermal, and as continuous as in the simulation.
+
+    Parameters
+    ----------
+    torsions
+        Of all pivots, ``(n_pivots, n_reference)``, rad.
+    arms
+        ``(n_rows, 3, n_reference)``, nm.
+    """
+
+    def __init__(self, torsions: Array, arms: Array) -> None:
+        self._torsions, self._arms = torsions, arms
+
+    def __call__(self, inputs: Array, source: NDArray[np.intp]) -> tuple[Array, Array]:
+        """Torsions and arms of the frames `source`, ``(n_frames,)``."""
+        return self._torsions[:, source], self._arms[..., source]
+
+
+class Conditional:
+    """The coordinates expected for the generated torsions: ridge regression on their sines and cosines.
+
+    Each bond length, bond angle, offset and stiff torsion has its own penalty, chosen by cross-validation over contiguous blocks;
+    where torsions do not help it is the mean. There is no thermal noise: in a peptide, noise that is independent of the fold
+    adds up along the chain. Other torsions come from real frames: those that turn hydrogen only, such as methyl groups, from the
+    consecutive frames `source`, the rest from the reference frame with the nearest generated torsions.
+
+    Parameters
+    ----------
+    torsions
+        Of all pivots, ``(n_pivots, n_reference)``, rad.
+    arms
+        ``(n_rows, 3, n_reference)``, nm.
+    inputs
+        Generated torsions in the reference, ``(n_torsions, n_reference)``, rad.
+    turns_heavy
+        Pivots that turn more than hydrogen, ``(n_pivots,)``.
+    is_set
+        Pivots whose torsion is generated, ``(n_pivots,)``.
+    """
+
+    def __init__(
+        self, torsions: Array, arms: Array, inputs: Array, turns_heavy: NDArray[np.bool_], is_set: NDArray[np.bool_]
+    ) -> None:
+        across = np.hypot(arms[:, 1], arms[:, 2])
+        offsets = np.arctan2(arms[:, 2], arms[:, 1])
+        mean = np.exp(1j * torsions).mean(axis=1)
+        self._n_rows = len(arms)
+        self._stiff = np.flatnonzero((abs(mean) > STIFF) & ~is_set)
+        self._followed = np.flatnonzero((abs(mean) <= STIFF) & ~is_set & turns_heavy)
+        angles = np.concatenate([offsets, torsions[self._stiff]])
+        centres = np.angle(np.exp(1j * angles).mean(axis=1))[:, None]
+        angles = centres + (angles - centres + np.pi) % (2 * np.pi) - np.pi
+        lengths = np.hypot(arms[:, 0], across)
+        self._torsions = torsions
+        self._library = _embedded(inputs)
+        self._weights, self._constant = ridge(self._library, np.concatenate([lengths, np.arctan2(across, arms[:, 0]), angles]).T)
+
+    def __call__(self, inputs: Array, source: NDArray[np.intp]) -> tuple[Array, Array]:
+        """Torsions and arms for generated torsions ``(n_torsions, n_frames)``; other torsions begin with the frames `source`."""
+        embedded = _embedded(inputs)
+        values = self._weights.T @ embedded.T + self._constant[:, None]
+        lengths, angles, offsets, stiff = np.split(values, np.arange(1, 4) * self._n_rows)
+        torsions = self._torsions[:, source]
+        torsions[self._stiff] = stiff
+        if len(self._followed):
+            library = self._library
+            nearest = ((library**2).sum(axis=1) / 2 - embedded @ library.T).argmin(axis=1)
+            torsions[self._followed] = self._torsions[np.ix_(self._followed, nearest)]
+        across = lengths * np.sin(angles)
+        return torsions, np.stack([lengths * np.cos(angles), across * np.cos(offsets), across * np.sin(offsets)], axis=1)
+
+
+def ridge(inputs: Array, targets: Array) -> tuple[Array, Array]:
+    """Linear regression with a quadratic penalty for each target, chosen by cross-validation over contiguous blocks.
+
+    Parameters
+    ----------
+    inputs
+        ``(n_frames, n_inputs)``.
+    targets
+        ``(n_frames, n_targets)``.
+
+    Returns
+    -------
+    tuple of ndarray
+        Weights ``(n_inputs, n_targets)``, zero where the mean predicts best, and constants ``(n_targets,)``.
+    """
+    centre, mean = inputs.mean(axis=0), targets.mean(axis=0)
+    weights = np.zeros((inputs.shape[1], targets.shape[1]))
+    if len(inputs) >= _FEWEST_FRAMES:
+        errors = np.zeros((len(_PENALTIES) + 1, targets.shape[1]))
+        for held_out in np.array_split(np.arange(len(inputs)), _FOLDS):
+            kept = np.delete(np.arange(len(inputs)), held_out)
+            middle, average = inputs[kept].mean(axis=0), targets[kept].mean(axis=0)
+            missed = targets[held_out] - average
+            errors[-1] += (missed**2).sum(axis=0)
+            basis, scores, projected = _spectrum(inputs[kept] - middle, targets[kept] - average)
+            rotated = (inputs[held_out] - middle) @ basis
+            for index, penalty in enumerate(_PENALTIES):
+                shrunk = projected / (scores + penalty * len(kept))[:, None]
+                errors[index] += ((missed - rotated @ shrunk) ** 2).sum(axis=0)
+        best = errors.argmin(axis=0)
+        basis, scores, projected = _spectrum(inputs - centre, targets - mean)
+        penalties = np.append(_PENALTIES, np.inf)[best] * len(inputs)
+        weights = basis @ (projected / (scores[:, None] + penalties))
+    return weights, mean - centre @ weights
+
+
+def _spectrum(inputs: Array, targets: Array) -> tuple[Array, Array, Array]:
+    scores, basis = np.linalg.eigh(inputs.T @ inputs)
+    return basis, np.maximum(scores, 0), basis.T @ (inputs.T @ targets)
+
+
+def _embedded(torsions: Array) -> Array:
+    """Sines and cosines, ``(n_frames, 2 n_torsions)``."""
+    return np.concatenate([np.sin(torsions), np.cos(torsions)]).T
