@@ -19,6 +19,7 @@ from openmm_trajgan.features.base import Featurizer
 
 TORSION_STIFFNESS = 2000.0  # kJ/mol/rad²
 POSITION_STIFFNESS = 5000.0  # kJ/mol/nm²
+_SOFTER = 0.1  # what is left of the stiffness in each further round, where the restraints themselves keep a frame from repair
 _CONSTRAINT_STIFFNESS = 3e5  # kJ/mol/nm², that of a bond to hydrogen
 _GRADIENT = 10.0  # kJ/mol/nm, where minimisation stops; OpenMM's own default
 _KEPT = (
@@ -74,7 +75,7 @@ class Relax:
     reference
         The same atoms with bonds and elements; positions are not used.
     iterations
-        Of one round of minimisation; frames that still clash get up to `rounds`.
+        Of one round of minimisation; frames that still clash get up to `rounds`, under softer restraints each time.
     rounds
         At most.
 
@@ -109,14 +110,16 @@ class Relax:
         self._restraint: Any
         if torsions:
             self._restraint = openmm.CustomTorsionForce("0.5*k*min(d, 2*pi-d)^2; d=abs(theta-theta0); pi=3.141592653589793")
-            self._restraint.addGlobalParameter("k", TORSION_STIFFNESS)
+            self._stiffness = TORSION_STIFFNESS
+            self._restraint.addGlobalParameter("k", self._stiffness)
             self._restraint.addPerTorsionParameter("theta0")
             for atoms in torsions:
                 self._restraint.addTorsion(*atoms, [0.0])
         else:
             alpha = reference.select_atoms("name CA") if hasattr(reference.atoms, "names") else reference.atoms[[]]
             self._restraint = openmm.CustomExternalForce("0.5*k*((x-x0)^2+(y-y0)^2+(z-z0)^2)")
-            self._restraint.addGlobalParameter("k", POSITION_STIFFNESS)
+            self._stiffness = POSITION_STIFFNESS
+            self._restraint.addGlobalParameter("k", self._stiffness)
             for axis in ("x0", "y0", "z0"):
                 self._restraint.addPerParticleParameter(axis)
             for atom in (alpha if len(alpha) else reference.atoms).indices.tolist():
@@ -202,7 +205,8 @@ class Relax:
                 self._restraint.setParticleParameters(index, atom, frame[atom].tolist())
         self._restraint.updateParametersInContext(self._context)
         self._context.setPositions(frame)
-        for _ in range(self._rounds):
+        for number in range(self._rounds):
+            self._context.setParameter("k", self._stiffness * _SOFTER**number)
             openmm.LocalEnergyMinimizer.minimize(self._context, _GRADIENT, self._iterations)
             state = self._context.getState(positions=True)
             minimised: FloatArray = state.getPositions(asNumpy=True)._value.astype(np.float32)
