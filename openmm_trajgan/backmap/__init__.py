@@ -10,6 +10,7 @@ from openmm_trajgan.backmap.identity import Identity
 from openmm_trajgan.backmap.internal_coordinates import InternalCoordinates
 from openmm_trajgan.backmap.nearest_frames import NearestFrames
 from openmm_trajgan.backmap.reader import GeneratedReader
+from openmm_trajgan.backmap.relax import Relax, Relaxed
 from openmm_trajgan.backmap.universe import to_universe
 
 __all__ = [
@@ -19,6 +20,8 @@ __all__ = [
     "Identity",
     "InternalCoordinates",
     "NearestFrames",
+    "Relax",
+    "Relaxed",
     "Structures",
     "to_universe",
     "write_universe",
