@@ -48,8 +48,6 @@ class FrameLibrary:
     ----------
     features : NDArray[np.float64]
         ``(n_reference, n_features)``, units of the schema.
-    structures : NDArray[np.float32]
-        Points whose Euclidean distance is the dRMSD in units of `step`, to within 1 % of its square, ``(n_reference, n_components)``.
     continues : NDArray[np.bool_]
         Whether frame i + 1 follows frame i in time, ``(n_reference - 1,)``.
     step : float
@@ -91,18 +89,23 @@ class FrameLibrary:
         self.step = float(np.sqrt(steps.mean()))
         if not self.step > 0:
             raise InputError("the structure is the same in all reference frames; give a trajectory in which it moves")
-        self.structures = _principal((distances - distances.mean(axis=0)) / (self.step * np.sqrt(len(pairs))))
-        self.mean_jump = float(np.linalg.norm(np.diff(self.structures, axis=0), axis=1)[self.continues].mean())
-        norms = np.square(self.structures).sum(axis=1, keepdims=True)
+        structures = _principal((distances - distances.mean(axis=0)) / (self.step * np.sqrt(len(pairs))))
+        self.mean_jump = float(np.linalg.norm(np.diff(structures, axis=0), axis=1)[self.continues].mean())
+        norms = np.square(structures).sum(axis=1, keepdims=True)
         one = np.ones_like(norms)
         # The product of a row of the one and a row of the other is |a - b|² - 1
-        self._left, self._right = np.hstack([-2 * self.structures, norms, one]), np.hstack([self.structures, one, norms - 1])
+        self._left, self._right = np.hstack([-2 * structures, norms, one]), np.hstack([structures, one, norms - 1])
         self.scales = _scales(self.features, self.schema)
         self._points = self._encoded(self.features)
         self._tree = cKDTree(self._points) if self._points.shape[1] <= _MOST_DIMENSIONS_OF_A_TREE else None
 
     def __len__(self) -> int:
         return len(self.features)
+
+    @property
+    def structures(self) -> NDArray[np.float32]:
+        """Points ``(n_reference, n_components)`` whose distance is the dRMSD in units of `step`, to 1 % of the square of that."""
+        return self._right[:, :-2]
 
     def nearest(self, features: NDArray[np.float64], k: int) -> NDArray[np.intp]:
         """Frames nearest to each row of `features` ``(n_frames, n_features)``, nearest first, ``(n_frames, k)``."""
@@ -127,7 +130,7 @@ class FrameLibrary:
         return mismatch
 
     def jumps(self, frames: NDArray[np.integer]) -> NDArray[np.float64]:
-        """dRMSD between consecutive frames of a path ``(..., n)``, ``(..., n - 1)``, in units of `step`."""
+        """Return the dRMSD between consecutive frames of a path ``(..., n)``, ``(..., n - 1)``, in units of `step`."""
         structures = self.structures[frames]
         jumps: NDArray[np.float64] = np.linalg.norm(np.diff(structures, axis=-2), axis=-1)
         return jumps
@@ -213,11 +216,12 @@ def _principal(points: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
     variances, directions = np.linalg.eigh(points.T @ points / len(points))
     kept = 2 * np.cumsum(variances) > _DROPPED  # the mean squared distance of two points is twice their variance
     kept[-1] = True
-    return (points @ directions[:, kept]).astype(np.float32)
+    components: NDArray[np.float32] = (points @ directions[:, kept]).astype(np.float32)
+    return components
 
 
 def _scales(features: NDArray[np.float64], schema: FeatureSchema) -> NDArray[np.float64]:
-    """Standard deviation of each feature, of periodic ones about their circular mean, ``(n_features,)``."""
+    """Return the standard deviation of each feature, of periodic ones about their circular mean, ``(n_features,)``."""
     centers = features.mean(axis=0)
     for column, period in enumerate(schema.periods):
         if period is not None:

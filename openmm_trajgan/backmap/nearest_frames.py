@@ -100,9 +100,7 @@ class NearestFrames:
     1.0
     """
 
-    def __init__(
-        self, *, selection: str | None = None, n_pairs: int = 200, weight: float | None = None, seed: int = 0
-    ) -> None:
+    def __init__(self, *, selection: str | None = None, n_pairs: int = 200, weight: float | None = None, seed: int = 0) -> None:
         if n_pairs < 1:
             raise InputError(f"n_pairs: expected at least 1 pair of atoms, found {n_pairs}")
         if weight is not None and not 0 <= weight < np.inf:
@@ -147,8 +145,9 @@ class NearestFrames:
         Returns
         -------
         Structures
-            Reference frames, with the flags ``"library_distance"`` and ``"feature_error"``, deviation of the features of the nearest
-            and of the chosen frame in standard deviations, and ``"jump"``, dRMSD from the frame before in nm (0 for the first).
+            Reference frames, with the flags ``"library_distance"`` and ``"feature_error"``, deviation of the features of the
+            nearest and of the chosen frame in standard deviations, and ``"jump"``, dRMSD from the frame before in nm (0 for the
+            first).
 
         Raises
         ------
@@ -199,9 +198,7 @@ class NearestFrames:
             costs[block] = library.mismatch(wanted[block], candidates[block])
         return candidates, costs
 
-    def _paths(
-        self, candidates: NDArray[np.int32], costs: NDArray[np.float32], weights: NDArray[np.float64]
-    ) -> NDArray[np.intp]:
+    def _paths(self, candidates: NDArray[np.int32], costs: NDArray[np.float32], weights: NDArray[np.floating]) -> NDArray[np.intp]:
         def penalties(start: int, stop: int) -> NDArray[np.float32]:
             now, before = candidates[start:stop], candidates[start - 1 : stop - 1]
             steps = self._library.excess(now, before)
