@@ -83,6 +83,9 @@ class FrameLibrary:
                 f"reference frame {frame}: feature {self.schema.names[column]!r} is {self.features[frame, column]}; leave it out"
             )
         self.continues = _continues(times)
+        starts = np.flatnonzero(np.append(True, ~self.continues))
+        lengths = np.diff(np.append(starts, len(times)))
+        self._first, self._last = np.repeat(starts, lengths), np.repeat(starts + lengths - 1, lengths)
         if not self.continues.any():
             raise InputError("no two frames of the reference follow each other in time; give frames in their order")
         steps = np.square(distances[1:] - distances[:-1]).mean(axis=1)[self.continues]
@@ -118,6 +121,11 @@ class FrameLibrary:
             found = NearestNeighbors(algorithm="brute").fit(self._points).kneighbors(points, k, return_distance=False)
         frames: NDArray[np.intp] = found.astype(np.intp)
         return frames
+
+    def later(self, frames: NDArray[np.integer], lag: int) -> NDArray[np.int32]:
+        """Return the frames `lag` steps of the simulation later (before, if negative), at most to the ends of its stretch."""
+        last = self._last[frames]
+        return np.clip(frames + lag, self._first[frames], last).astype(np.int32)
 
     def mismatch(self, features: NDArray[np.float64], frames: NDArray[np.integer]) -> NDArray[np.float64]:
         """Mean squared deviation of features from those of frames, in units of their variance.
