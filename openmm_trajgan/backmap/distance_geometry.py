@@ -1,6 +1,6 @@
 """Distances between beads, such as α carbons, to their positions."""
 
-from typing import Any, Self
+from typing import Self
 
 import MDAnalysis
 import numpy as np

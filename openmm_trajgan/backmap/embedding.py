@@ -61,7 +61,7 @@ def _diagonalised(squares: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 
 def _iterated(squares: FloatArray) -> tuple[FloatArray, FloatArray, NDArray[np.bool_]]:
-    """Leading eigenvectors of the centred scalar products, without forming these: centring a product with centred vectors is enough."""
+    """Leading eigenvectors of the centred scalar products, which are never formed: it is enough to centre products with vectors."""
     n_frames, n, _ = squares.shape
     rows = squares.mean(axis=2)
     square_sums = np.einsum("fij,fij->f", squares, squares)

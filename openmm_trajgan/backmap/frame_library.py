@@ -48,8 +48,6 @@ class FrameLibrary:
     ----------
     features : NDArray[np.float64]
         ``(n_reference, n_features)``, units of the schema.
-    structures : NDArray[np.float32]
-        Points whose Euclidean distance is the dRMSD in units of `step`, to within 1 % of its square, ``(n_reference, n_components)``.
     continues : NDArray[np.bool_]
         Whether frame i + 1 follows frame i in time, ``(n_reference - 1,)``.
     step : float
@@ -85,24 +83,32 @@ class FrameLibrary:
                 f"reference frame {frame}: feature {self.schema.names[column]!r} is {self.features[frame, column]}; leave it out"
             )
         self.continues = _continues(times)
+        starts = np.flatnonzero(np.append(True, ~self.continues))
+        lengths = np.diff(np.append(starts, len(times)))
+        self._first, self._last = np.repeat(starts, lengths), np.repeat(starts + lengths - 1, lengths)
         if not self.continues.any():
             raise InputError("no two frames of the reference follow each other in time; give frames in their order")
         steps = np.square(distances[1:] - distances[:-1]).mean(axis=1)[self.continues]
         self.step = float(np.sqrt(steps.mean()))
         if not self.step > 0:
             raise InputError("the structure is the same in all reference frames; give a trajectory in which it moves")
-        self.structures = _principal((distances - distances.mean(axis=0)) / (self.step * np.sqrt(len(pairs))))
-        self.mean_jump = float(np.linalg.norm(np.diff(self.structures, axis=0), axis=1)[self.continues].mean())
-        norms = np.square(self.structures).sum(axis=1, keepdims=True)
+        structures = _principal((distances - distances.mean(axis=0)) / (self.step * np.sqrt(len(pairs))))
+        self.mean_jump = float(np.linalg.norm(np.diff(structures, axis=0), axis=1)[self.continues].mean())
+        norms = np.square(structures).sum(axis=1, keepdims=True)
         one = np.ones_like(norms)
         # The product of a row of the one and a row of the other is |a - b|² - 1
-        self._left, self._right = np.hstack([-2 * self.structures, norms, one]), np.hstack([self.structures, one, norms - 1])
+        self._left, self._right = np.hstack([-2 * structures, norms, one]), np.hstack([structures, one, norms - 1])
         self.scales = _scales(self.features, self.schema)
         self._points = self._encoded(self.features)
         self._tree = cKDTree(self._points) if self._points.shape[1] <= _MOST_DIMENSIONS_OF_A_TREE else None
 
     def __len__(self) -> int:
         return len(self.features)
+
+    @property
+    def structures(self) -> NDArray[np.float32]:
+        """Points ``(n_reference, n_components)`` whose distance is the dRMSD in units of `step`, to 1 % of the square of that."""
+        return self._right[:, :-2]
 
     def nearest(self, features: NDArray[np.float64], k: int) -> NDArray[np.intp]:
         """Frames nearest to each row of `features` ``(n_frames, n_features)``, nearest first, ``(n_frames, k)``."""
@@ -116,6 +122,11 @@ class FrameLibrary:
         frames: NDArray[np.intp] = found.astype(np.intp)
         return frames
 
+    def later(self, frames: NDArray[np.integer], lag: int) -> NDArray[np.int32]:
+        """Return the frames `lag` steps of the simulation later (before, if negative), at most to the ends of its stretch."""
+        last = self._last[frames]
+        return np.clip(frames + lag, self._first[frames], last).astype(np.int32)
+
     def mismatch(self, features: NDArray[np.float64], frames: NDArray[np.integer]) -> NDArray[np.float64]:
         """Mean squared deviation of features from those of frames, in units of their variance.
 
@@ -127,7 +138,7 @@ class FrameLibrary:
         return mismatch
 
     def jumps(self, frames: NDArray[np.integer]) -> NDArray[np.float64]:
-        """dRMSD between consecutive frames of a path ``(..., n)``, ``(..., n - 1)``, in units of `step`."""
+        """Return the dRMSD between consecutive frames of a path ``(..., n)``, ``(..., n - 1)``, in units of `step`."""
         structures = self.structures[frames]
         jumps: NDArray[np.float64] = np.linalg.norm(np.diff(structures, axis=-2), axis=-1)
         return jumps
@@ -213,11 +224,12 @@ def _principal(points: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
     variances, directions = np.linalg.eigh(points.T @ points / len(points))
     kept = 2 * np.cumsum(variances) > _DROPPED  # the mean squared distance of two points is twice their variance
     kept[-1] = True
-    return (points @ directions[:, kept]).astype(np.float32)
+    components: NDArray[np.float32] = (points @ directions[:, kept]).astype(np.float32)
+    return components
 
 
 def _scales(features: NDArray[np.float64], schema: FeatureSchema) -> NDArray[np.float64]:
-    """Standard deviation of each feature, of periodic ones about their circular mean, ``(n_features,)``."""
+    """Return the standard deviation of each feature, of periodic ones about their circular mean, ``(n_features,)``."""
     centers = features.mean(axis=0)
     for column, period in enumerate(schema.periods):
         if period is not None:

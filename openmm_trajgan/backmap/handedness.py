@@ -44,7 +44,10 @@ class Handedness:
         bins = self._bins(structures)
         half = (len(bins) + 1) // 2
         told = np.concatenate(
-            [self._learn(bins[:half])._scores(bins[half:]), self._learn(bins[half:] if len(bins) > 1 else bins)._scores(bins[:half])]
+            [
+                self._learn(bins[:half])._scores(bins[half:]),
+                self._learn(bins[half:] if len(bins) > 1 else bins)._scores(bins[:half]),
+            ]
         )
         self.chiral = bool((told > 0).mean() >= _RELIABLE)
         self._learn(bins)

@@ -14,7 +14,9 @@ from openmm_trajgan.errors import InputError
 from openmm_trajgan.features.base import Featurizer
 
 _N_NEIGHBORS = 32  # frames nearest in the features are candidates ...
-_N_SUCCESSORS = 16  # ... and what came in the simulation after the first so many of the frame before
+_N_CONTINUED = 24  # ... and so many of those that the simulation leads to ...
+_N_CONTINUABLE = 2  # ... from the first so many ...
+_REACH = 16  # ... of up to so many frames before and after
 _REPEAT = 0.5  # penalty of staying in a frame, which no simulation does; 1 is a squared jump of √2 times the usual one
 _WEIGHTS = 0.001 * 2.0 ** np.arange(14)  # of the steps against the features, tried from the least
 _JUMP_RATIO = 1.05  # smooth enough: mean jump of the path over that of molecular dynamics
@@ -55,8 +57,8 @@ class PathSummary:
 class NearestFrames:
     """Backmapper that answers with frames of the reference, chosen so that they follow each other as in a simulation.
 
-    For each generated frame the candidates are the reference frames with the nearest features and those that came next after the
-    candidates of the frame before. Among all paths through the candidates it takes the one with the least sum of squared feature
+    For each generated frame the candidates are the reference frames with the nearest features, and those that the simulation leads
+    to from the candidates of frames before and after. Among all paths through the candidates it takes the one with the least sum of squared feature
     deviations plus a penalty for every step that is longer than a typical one of the simulation, and for staying in a frame; the
     weight of the penalty is tuned until the mean step is that of the simulation, as far as this costs less than 0.1 standard
     deviations of the features. Structures come out as indices of reference frames, with the reference's own bonds, energies
@@ -100,9 +102,7 @@ class NearestFrames:
     1.0
     """
 
-    def __init__(
-        self, *, selection: str | None = None, n_pairs: int = 200, weight: float | None = None, seed: int = 0
-    ) -> None:
+    def __init__(self, *, selection: str | None = None, n_pairs: int = 200, weight: float | None = None, seed: int = 0) -> None:
         if n_pairs < 1:
             raise InputError(f"n_pairs: expected at least 1 pair of atoms, found {n_pairs}")
         if weight is not None and not 0 <= weight < np.inf:
@@ -147,8 +147,9 @@ class NearestFrames:
         Returns
         -------
         Structures
-            Reference frames, with the flags ``"library_distance"`` and ``"feature_error"``, deviation of the features of the nearest
-            and of the chosen frame in standard deviations, and ``"jump"``, dRMSD from the frame before in nm (0 for the first).
+            Reference frames, with the flags ``"library_distance"`` and ``"feature_error"``, deviation of the features of the
+            nearest and of the chosen frame in standard deviations, and ``"jump"``, dRMSD from the frame before in nm (0 for the
+            first).
 
         Raises
         ------
@@ -184,24 +185,30 @@ class NearestFrames:
         """Candidates of each frame, the nearest first, and their feature costs, both ``(n_frames, k)``."""
         library = self._library
         k = min(_N_NEIGHBORS, len(library))
-        n_successors = min(_N_SUCCESSORS, k)
-        successor = np.arange(len(library)) + np.append(library.continues, False)  # a frame at an end succeeds itself
-        candidates = np.empty((len(wanted), k + n_successors), dtype=np.int32)
+        near = np.empty((len(wanted), k), dtype=np.int32)
+        for start in range(0, len(wanted), _FRAMES_AT_ONCE):
+            near[start : start + _FRAMES_AT_ONCE] = library.nearest(wanted[start : start + _FRAMES_AT_ONCE], k)
+        candidates = np.empty((len(wanted), k + _N_CONTINUED), dtype=np.int32)
         costs = np.empty(candidates.shape, dtype=np.float32)
         for start in range(0, len(wanted), _FRAMES_AT_ONCE):
             block = slice(start, start + _FRAMES_AT_ONCE)
-            near = library.nearest(wanted[block], k)
-            candidates[block, :k] = near
-            before = candidates[max(start - 1, 0) : start + len(near) - 1, :n_successors]
-            if not start:
-                before = np.concatenate([near[:1, :n_successors], before])
-            candidates[block, k:] = successor[before]
+            continued = self._continued(near, np.arange(len(wanted))[block])
+            mismatch = library.mismatch(wanted[block], continued)
+            mismatch[:, 1:][continued[:, 1:] == continued[:, :-1]] = np.inf
+            best = np.argpartition(mismatch, _N_CONTINUED - 1, axis=1)[:, :_N_CONTINUED]
+            candidates[block, :k], candidates[block, k:] = near[block], np.take_along_axis(continued, best, axis=1)
             costs[block] = library.mismatch(wanted[block], candidates[block])
         return candidates, costs
 
-    def _paths(
-        self, candidates: NDArray[np.int32], costs: NDArray[np.float32], weights: NDArray[np.float64]
-    ) -> NDArray[np.intp]:
+    def _continued(self, near: NDArray[np.int32], rows: NDArray[np.intp]) -> NDArray[np.int32]:
+        """Frames that the simulation leads to from the nearest ones of frames before and after, sorted, ``(n_rows, n)``."""
+        pieces = []
+        for lag in (*range(-_REACH, 0), *range(1, _REACH + 1)):
+            others = near[np.clip(rows - lag, 0, len(near) - 1), :_N_CONTINUABLE]
+            pieces.append(self._library.later(others, lag))
+        return np.sort(np.concatenate(pieces, axis=1), axis=1)
+
+    def _paths(self, candidates: NDArray[np.int32], costs: NDArray[np.float32], weights: NDArray[np.floating]) -> NDArray[np.intp]:
         def penalties(start: int, stop: int) -> NDArray[np.float32]:
             now, before = candidates[start:stop], candidates[start - 1 : stop - 1]
             steps = self._library.excess(now, before)

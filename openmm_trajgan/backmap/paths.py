@@ -13,9 +13,9 @@ def cheapest_paths(
     penalties: Callable[[int, int], NDArray[np.float32]],
     weights: NDArray[np.float32],
 ) -> NDArray[np.intp]:
-    """Choose one candidate per frame such that costs plus weighted penalties of the steps are least, exactly, by dynamic programming.
+    """Choose one candidate per frame such that costs plus weighted penalties of the steps are least.
 
-    Viterbi, IEEE Trans. Inf. Theory 13, 260 (1967), doi:10.1109/TIT.1967.1054010.
+    Exact, by dynamic programming: Viterbi, IEEE Trans. Inf. Theory 13, 260 (1967), doi:10.1109/TIT.1967.1054010.
 
     Parameters
     ----------

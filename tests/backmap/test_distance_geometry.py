@@ -101,7 +101,7 @@ def test_beads_among_other_atoms():
 
 
 def test_the_mirror_image_of_a_chiral_chain_is_put_right():
-    """Distances are blind to the hand; helices with dihedrals of 0.87 rad, as α carbons have, come out right-handed in all frames."""
+    """Distances are blind to the hand; helices with dihedrals of 0.87 rad, as α carbons have, come out right-handed."""
     pairs, dihedrals = apart(10), Torsions(np.arange(7)[:, None] + np.arange(4))
     geometry = DistanceGeometry().fit(pairs, universe_of(chain(100, 10, seed=4, dihedral=0.87)))
     assert geometry.chiral
@@ -167,7 +167,9 @@ def test_a_third_of_the_distances_is_enough():
 
 def test_two_chains():
     """Distances within and between; dihedrals and bonds do not reach from one chain to the other."""
-    beads = np.concatenate([chain(30, 8, seed=17, dihedral=0.87), chain(30, 8, seed=18, dihedral=0.87) + [0.0, 0.0, 2.0]], axis=1)
+    beads = np.concatenate(
+        [chain(30, 8, seed=17, dihedral=0.87), chain(30, 8, seed=18, dihedral=0.87) + np.array([0.0, 0.0, 2.0])], axis=1
+    )
     universe = MDAnalysis.Universe.empty(
         16, n_residues=16, n_segments=2, atom_resindex=np.arange(16), residue_segindex=np.repeat([0, 1], 8), trajectory=True
     ).load_new(10 * beads.astype(np.float32))

@@ -25,7 +25,9 @@ def test_subspace_iteration_agrees_with_the_full_spectrum(size):
     centring = np.eye(70) - 1 / 70
     values, vectors = np.linalg.eigh(-0.5 * centring @ squares @ centring)
     best = vectors[:, :, -3:] * np.sqrt(np.maximum(values[:, None, -3:], 0))
-    np.testing.assert_allclose(points @ points.transpose(0, 2, 1), best @ best.transpose(0, 2, 1), atol=0.02 * values.max() * size + 1e-9)
+    np.testing.assert_allclose(
+        points @ points.transpose(0, 2, 1), best @ best.transpose(0, 2, 1), atol=0.02 * values.max() * size + 1e-9
+    )
     beyond = np.abs(values[:, :-3]).sum(axis=1) / np.abs(values).sum(axis=1)
     np.testing.assert_allclose(not_3d, beyond, rtol=0.15, atol=1e-5)
 
