@@ -3,7 +3,8 @@
 Run ``python tests/regression/coarse_grained_tables.py TRPCAGE_PDB CYP2C9_PDBQT T4_LYSOZYME_PDB --out FOLDER`` with
 ``nglview-4.0.1/examples/notebooks/trpcage.pdb`` of the source distribution of nglview,
 ``dockstring/resources/targets/CYP2C9_target.pdbqt`` of dockstring 0.3.4 and
-``openmmtools/data/T4-lysozyme-L99A-implicit/complex.pdb`` of openmmtools 0.27.0. What is made differs in nothing from what is shipped.
+``openmmtools/data/T4-lysozyme-L99A-implicit/complex.pdb`` of openmmtools 0.27.0. What is made is
+what is shipped, to the last digit.
 """
 
 import argparse
@@ -105,20 +106,23 @@ def write(path: Path, remarks: list[str], alpha: list[Atom], iron: Atom | None, 
     lines = [f"REMARK   1 {remark}" for remark in remarks]
     for serial, (record, name, residue, number, element, (x, y, z)) in enumerate(rows, start=1):
         column = f" {name:<3s}" if len(element) == 1 else f"{name:<4s}"
-        lines.append(
-            f"{record:<6s}{serial:5d} {column} {residue:>3s} A{number:4d}    {x:8.3f}{y:8.3f}{z:8.3f}  1.00  0.00          {element:>2s}"
-        )
+        atom = f"{record:<6s}{serial:5d} {column} {residue:>3s} A{number:4d}"
+        lines.append(f"{atom}    {x:8.3f}{y:8.3f}{z:8.3f}  1.00  0.00          {element:>2s}")
     path.write_text("\n".join([*lines, "END", ""]))
 
 
 def main(trp_cage: Path, cyp2c9: Path, t4_lysozyme: Path, out: Path) -> None:
     """Write the four tables."""
     atoms = read(trp_cage)
-    remarks = ["TRP-CAGE, CA ATOMS OF PDB ENTRY 1L2Y, MODEL 1 (CC0, WWPDB).", "THE FILE TAKEN WAS TRPCAGE.PDB OF NGLVIEW 4.0.1 (MIT)."]
+    remarks = [
+        "TRP-CAGE, CA ATOMS OF PDB ENTRY 1L2Y, MODEL 1 (CC0, WWPDB).",
+        "THE FILE TAKEN WAS TRPCAGE.PDB OF NGLVIEW 4.0.1 (MIT).",
+    ]
     write(out / "trp_cage.pdb", remarks, alpha_carbons(atoms, ""), None, np.empty((0, 3)))
     header = (
-        f"Native contacts of Trp-cage: residues, counted from 0, at least {MIN_SEPARATION} apart in sequence with heavy atoms within "
-        f"{CONTACT_CUTOFF:g} angstrom.\nComputed from trpcage.pdb of nglview 4.0.1 (MIT), the D9E variant of PDB entry 1L2Y (CC0, wwPDB)."
+        f"Native contacts of Trp-cage: residues, counted from 0, at least {MIN_SEPARATION} apart in sequence with heavy atoms "
+        f"within {CONTACT_CUTOFF:g} angstrom.\nComputed from trpcage.pdb of nglview 4.0.1 (MIT), the D9E variant of PDB entry "
+        "1L2Y (CC0, wwPDB)."
     )
     np.savetxt(out / "trp_cage_contacts.txt", native_contacts(atoms), fmt="%d", header=header)
 
