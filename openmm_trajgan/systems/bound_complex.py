@@ -60,13 +60,14 @@ class BoundComplex:
             If there are fewer than four: too few to hold a ligand in place.
         """
         apart = self.positions[self.protein][:, None] - self.positions[self.ligand][None]
-        pairs = np.argwhere(np.linalg.norm(apart, axis=-1) < cutoff)
+        pairs: NDArray[np.intp] = np.argwhere(np.linalg.norm(apart, axis=-1) < cutoff)
         if len(pairs) < 4:
             raise InputError(
                 f"ligand: expected at least 4 pairs of a Cα and a ligand bead within {cutoff:g} nm, found {len(pairs)}; "
                 "is it bound to the protein of the same chain? name another one, FILE:RESIDUE"
             )
-        return pairs + np.array([0, len(self.protein)])
+        pairs[:, 1] += len(self.protein)
+        return pairs
 
 
 def packaged_complex(name: str) -> BoundComplex:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -78,9 +78,11 @@ def run(config: CollectConfig) -> str:
     config = config.with_seed()
     if config.system is not None:
         assert config.frames is not None
-        _labels(get_system(config.system, config.structure), config.label)  # a wrong name must not cost a folder
+        system = get_system(config.system, config.structure)  # a wrong name must not cost a folder
+        _labels(system, config.label)
         if not config.resume:
             replace_folder(config.out)
+            WindowBuffer(config.out, schema=system.features().schema).close()  # first: it wants a folder of its own
             config.write_beside(config.out)
         collect_system(
             config.system,
@@ -167,20 +169,23 @@ def collect_system(
     buffer = WindowBuffer(out, schema=system.features().schema)
     (out / "checkpoints").mkdir(exist_ok=True)
     per_context = system.replicas_per_context
-    jobs, kept = [], {}
+    jobs: list[tuple[Any, ...]] = []
+    kept: dict[str, float] = {}
     for start in range(0, n_replicas, per_context):
         n_here = min(per_context, n_replicas - start)
         stream = f"replica{start:04d}" if per_context == 1 else f"batch{start // per_context:04d}-replica"
         label = conditions[len(jobs) % len(conditions)] if conditions else None
         if label is not None:
             kept[stream] = label
-        jobs.append((name, out, stream, n_here, n_frames, n_structures, seeds.integer(f"replica {start}"), label, structure))
+        jobs.append(
+            (name, out, stream, n_here, n_frames, n_structures, seeds.integer(f"replica {start}"), label, structure, resume)
+        )
     if kept:
         buffer.set_labels(kept)
     pool = executor or ProcessPoolExecutor(
         min(processes or os.cpu_count() or 1, len(jobs)), mp_context=multiprocessing.get_context("spawn")
     )
-    futures: list[Future[None]] = [pool.submit(simulate_replicas, *job, resume) for job in jobs]
+    futures: list[Future[None]] = [pool.submit(simulate_replicas, *job) for job in jobs]
     try:
         with progress_bar(n_frames * n_replicas, "simulating", "frame", done=buffer.n_frames) as bar:
             while not all(future.done() for future in futures):
