@@ -99,7 +99,7 @@ class BindingModel:
             wall.addGroup(group.tolist())
         wall.addBond([0, 1], [])
 
-        for force in (springs, wells, repulsion, wall, openmm.CMMotionRemover(100)):
+        for force in (springs, wells, repulsion, wall, openmm.CMMotionRemover(1)):
             system.addForce(force)
         return system
 

@@ -101,7 +101,8 @@ def complex_of(structure: str) -> BoundComplex:
             )
         path = _downloaded(source.upper())
     try:
-        pdb = app.PDBFile(str(path))
+        with path.open() as file:
+            pdb = app.PDBFile(file)
     except Exception as error:  # OpenMM's parser raises whatever a malformed line makes Python raise
         raise InputError(f"{path}: expected a PDB file, found something that OpenMM cannot read ({error})") from error
     return _coarse_grained(pdb, source, ligand.upper())

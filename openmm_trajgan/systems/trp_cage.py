@@ -94,7 +94,7 @@ def potential(native: NDArray[np.float64], contacts: NDArray[np.intp]) -> openmm
     cooperative = openmm.CustomCVForce(f"-{CONTACT_DEPTH * len(contacts)} * (formed / {len(contacts)})^{COOPERATIVITY}")
     cooperative.addCollectiveVariable("formed", formed)
 
-    for force in (bonds, angles, dihedrals, repulsion, cooperative, openmm.CMMotionRemover(100)):
+    for force in (bonds, angles, dihedrals, repulsion, cooperative, openmm.CMMotionRemover(1)):
         system.addForce(force)
     return system
 

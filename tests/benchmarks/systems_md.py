@@ -12,6 +12,7 @@ Run ``OMP_NUM_THREADS=1 python tests/benchmarks/systems_md.py --out systems.json
 
 import argparse
 import json
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,7 +50,7 @@ STATES = {
 
 
 def replica(name: str, label: float | None, seed: int, n_frames: int) -> tuple[FloatArray, FloatArray, float, int, float]:
-    """Features ``(n_frames, n_features)``, kinetic and potential energy ``(n_frames, 2)`` in kJ/mol, CPU s, degrees of freedom, ps per frame."""
+    """Features, kinetic and potential energy (kJ/mol), each of ``n_frames``; CPU s, degrees of freedom, ps per frame."""
     system = get_system(name)
     simulation, features = system.simulation(seed, 1, label), system.features()
     n_degrees = 3 * simulation.system.getNumParticles() - 3  # the centre of mass is held
@@ -139,7 +140,8 @@ def main(systems: list[str], n_replicas: int, n_frames: int, out: Path | None) -
     for name in systems:
         for label in get_system(name).labels or (None,):
             results.append(measure(name, label, n_replicas, n_frames))
-            print(json.dumps(results[-1]), flush=True)
+            sys.stdout.write(json.dumps(results[-1]) + "\n")
+            sys.stdout.flush()
     if out is not None:
         out.write_text(json.dumps(results, indent=1) + "\n")
 
