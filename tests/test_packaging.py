@@ -74,3 +74,14 @@ def test_readme_holds_the_two_commands_that_ci_runs():
     assert demo in readme
     assert tests in ci
     assert f"{demo} --quick" in ci
+
+
+def test_data_files_are_packaged_and_tell_their_source():
+    data = Path(openmm_trajgan.__file__).parent / "systems" / "data"
+    assert (
+        "systems/data/*"
+        in tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["openmm_trajgan"]
+    )
+    readme = (data / "README.md").read_text()
+    for path in data.iterdir():
+        assert path.name in readme or path.name == "README.md"

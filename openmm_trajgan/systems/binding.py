@@ -124,13 +124,16 @@ class BindingModel:
         integrator.setRandomNumberSeed(seed)
         platform = openmm.Platform.getPlatformByName("Reference")
         simulation = app.Simulation(self.complex.topology, self.potential(), integrator, platform)
-        rng = np.random.default_rng(seed)
-        simulation.context.setPositions(self.complex.positions if rng.random() < 0.5 else self.unbound(rng))
+        simulation.context.setPositions(self.start(np.random.default_rng(seed)))
         simulation.context.setVelocitiesToTemperature(TEMPERATURE, seed)
         simulation.step(_EQUILIBRATION_STEPS)
         simulation.currentStep = 0
         simulation.context.setTime(0.0)
         return simulation
+
+    def start(self, rng: np.random.Generator) -> NDArray[np.float64]:
+        """Positions with the ligand bound or, with even odds, outside, ``(n_beads, 3)``, nm."""
+        return self.complex.positions if rng.random() < 0.5 else self.unbound(rng)
 
     def unbound(self, rng: np.random.Generator) -> NDArray[np.float64]:
         """Positions with the ligand somewhere outside the protein and inside the wall, ``(n_beads, 3)``, nm."""
