@@ -77,11 +77,8 @@ def test_readme_holds_the_two_commands_that_ci_runs():
 
 
 def test_data_files_are_packaged_and_tell_their_source():
+    tools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
+    assert "systems/data/*" in tools["setuptools"]["package-data"]["openmm_trajgan"]
     data = Path(openmm_trajgan.__file__).parent / "systems" / "data"
-    assert (
-        "systems/data/*"
-        in tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["openmm_trajgan"]
-    )
     readme = (data / "README.md").read_text()
-    for path in data.iterdir():
-        assert path.name in readme or path.name == "README.md"
+    assert [path.name for path in data.iterdir() if path.name not in readme] == ["README.md"]
