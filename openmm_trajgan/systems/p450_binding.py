@@ -1,7 +1,7 @@
 """A ligand that binds to and leaves a cytochrome P450.
 
-The structure is human CYP2C9 (369 residues with the gaps of the crystal, and the haem iron); the ligand is a model of three beads,
-as long as flurbiprofen, in the widest part of the cavity above the haem. Another structure, such as P450cam with camphor (PDB entry
+The structure is human CYP2C9 (369 residues, with the gaps of its source, and the haem iron); the ligand is a model, a row of three
+beads 0.6 nm long that begins 0.5 nm above the iron in the widest part of the cavity. Another structure, such as P450cam with camphor (PDB entry
 2CPP, which is downloaded) or any PDB file with a bound ligand, takes its place with `with_structure`; the depth of the wells stays
 what suits CYP2C9, so binding may then be stronger or weaker.
 
