@@ -1,9 +1,9 @@
 """A ligand that binds to and leaves a cytochrome P450.
 
 The structure is human CYP2C9 (369 residues, with the gaps of its source, and the haem iron); the ligand is a model, a row of three
-beads 0.6 nm long that begins 0.5 nm above the iron in the widest part of the cavity. Another structure, such as P450cam with camphor (PDB entry
-2CPP, which is downloaded) or any PDB file with a bound ligand, takes its place with `with_structure`; the depth of the wells stays
-what suits CYP2C9, so binding may then be stronger or weaker.
+beads 0.6 nm long that begins 0.5 nm above the iron in the widest part of the cavity. Another structure, such as P450cam and camphor
+(PDB entry 2CPP, which is downloaded) or any PDB file with a bound ligand, takes its place with `with_structure`; the depth of the
+wells stays what suits CYP2C9, so binding may then be stronger or weaker.
 
 The model, and what is physical about it: `openmm_trajgan.systems.binding`. A frame is 8 ps of the time of the model. Coordinates:
 ``data/README.md``.
