@@ -7,18 +7,21 @@ from openmm_trajgan.features.concatenate import Concatenate
 from openmm_trajgan.features.contacts import Contacts, NativeContacts
 from openmm_trajgan.features.distances import Distances
 from openmm_trajgan.features.from_schema import from_schema
+from openmm_trajgan.features.ligand import CentroidDistance, LigandDisplacement
 from openmm_trajgan.features.torsions import Torsions
 
 __all__ = [
     "RMSD",
     "AlignedCartesian",
     "BlockFeaturizer",
+    "CentroidDistance",
     "CollectiveVariable",
     "Concatenate",
     "Contacts",
     "Coordinates",
     "Distances",
     "Featurizer",
+    "LigandDisplacement",
     "NativeContacts",
     "RadiusOfGyration",
     "Torsions",

@@ -11,11 +11,13 @@ from openmm_trajgan.errors import InputError
 from openmm_trajgan.features import (
     RMSD,
     AlignedCartesian,
+    CentroidDistance,
     CollectiveVariable,
     Concatenate,
     Contacts,
     Distances,
     Featurizer,
+    LigandDisplacement,
     NativeContacts,
     RadiusOfGyration,
     Torsions,
@@ -42,6 +44,8 @@ WHOLE_MOLECULES = {
     "aligned subset": AlignedCartesian(REFERENCE, [2, 11, 3, 15]),
     "rmsd": RMSD(REFERENCE, [15, 1, 2, 7, 9]),
     "radius of gyration": RadiusOfGyration([15, 4, 2], masses=[12.0, 1.0, 16.0]),
+    "centroid distance": CentroidDistance([3, 9], [15, 0, 1]),
+    "ligand displacement": LigandDisplacement(REFERENCE, [4, 9], [15, 1, 2, 7]),
     "collective variable": CollectiveVariable(first_and_last, ["a", "b"], ["nm", "nm"]),
 }
 FEATURIZERS = {

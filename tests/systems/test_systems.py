@@ -45,7 +45,9 @@ def test_the_seed_decides_the_trajectory(name):
 
 
 def test_an_unknown_system_is_refused():
-    with pytest.raises(InputError, match="no system named 'villin'; there are alanine_dipeptide, triple_well"):
+    with pytest.raises(
+        InputError, match="no system named 'villin'; there are alanine_dipeptide, p450_binding, t4_lysozyme, triple_well, trp_cage"
+    ):
         get_system("villin")
     with pytest.raises(InputError, match="one replica per simulation, found n_replicas=2"):
         alanine_dipeptide.build(1, 2)
