@@ -9,8 +9,12 @@ import pytest
 
 from openmm_trajgan.errors import InputError
 from openmm_trajgan.features import (
+    PCA,
     RMSD,
+    TICA,
+    VAMP,
     AlignedCartesian,
+    Autoencoder,
     CollectiveVariable,
     Concatenate,
     Contacts,
@@ -44,7 +48,16 @@ WHOLE_MOLECULES = {
     "radius of gyration": RadiusOfGyration([15, 4, 2], masses=[12.0, 1.0, 16.0]),
     "collective variable": CollectiveVariable(first_and_last, ["a", "b"], ["nm", "nm"]),
 }
+TRAINING = np.random.default_rng(1).normal(scale=0.5, size=(200, 16, 3))
+INNER = MINIMUM_IMAGE["torsions"]
+LATENTS = {
+    "pca": PCA.fit(INNER, [INNER(TRAINING)]),
+    "tica": TICA.fit(INNER, [INNER(TRAINING)], lag=1),
+    "vamp": VAMP.fit(INNER, [INNER(TRAINING)], lag=1),
+    "autoencoder": Autoencoder.fit(INNER, [INNER(TRAINING)], epochs=1, seed=1),
+}
 FEATURIZERS = {
+    **LATENTS,
     **MINIMUM_IMAGE,
     **WHOLE_MOLECULES,
     "concatenation": Concatenate([*MINIMUM_IMAGE.values(), *WHOLE_MOLECULES.values()][:5]),
