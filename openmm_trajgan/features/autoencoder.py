@@ -1,5 +1,6 @@
 """A small autoencoder: features to a few numbers and back by two networks trained together."""
 
+from itertools import pairwise
 from typing import Any, Self
 
 import numpy as np
@@ -26,11 +27,11 @@ _PATIENCE = 10  # epochs without a smaller validation error
 
 
 class Autoencoder(Latent):
-    """Principal components of the standardised features, bent by two multilayer perceptrons: one adds to the way there, one to the
-    way back.
+    """Principal components of the standardised features, bent by two multilayer perceptrons.
 
-    PyTorch trains both networks together to give the features back, NumPy applies them. They begin at zero, so the search begins at
-    the best flat answer and cannot tangle the order of points along a curve. The last fifth of every series is kept from the gradient; the networks of the epoch with the smallest error on it are the ones
+    One perceptron adds to the way there, one to the way back. PyTorch trains both together to give the features back; NumPy applies
+    them. They begin at zero, so that the search begins at the best flat answer and does not tangle the order of points along a curve.
+    The last fifth of every series is kept from the gradient; the networks of the epoch with the smallest error on it are the ones
     kept, and training ends when it has not fallen for ten epochs. Each latent has mean 0 and standard deviation 1 over the data.
 
     Examples
@@ -164,12 +165,12 @@ def _train(
 
     def network(sizes: tuple[int, ...], generator: torch.Generator) -> torch.nn.Sequential:
         modules: list[torch.nn.Module] = []
-        for n_in, n_out in zip(sizes[:-1], sizes[1:], strict=True):
+        for n_in, n_out in pairwise(sizes):
             layer = torch.nn.Linear(n_in, n_out)
             torch.nn.init.xavier_uniform_(layer.weight, generator=generator)
             torch.nn.init.zeros_(layer.bias)
             modules += [layer, torch.nn.Tanh()]
-        torch.nn.init.zeros_(modules[-2].weight)
+        torch.nn.init.zeros_(layer.weight)
         return torch.nn.Sequential(*modules[:-1])
 
     def error_of(batch: torch.Tensor) -> torch.Tensor:
@@ -185,9 +186,9 @@ def _train(
     order, best, since_best = seeds.torch("order"), float("inf"), 0
     layers: dict[str, list[Doubles]] = {}
     for _ in range(epochs):
-        for batch in torch.randperm(len(examples), generator=order).split(_BATCH):
+        for batch in torch.split(torch.randperm(len(examples), generator=order), _BATCH):
             optimizer.zero_grad()
-            error_of(examples[batch]).backward()
+            torch.autograd.backward(error_of(examples[batch]))
             optimizer.step()
         with torch.no_grad():
             error = float(error_of(judged))

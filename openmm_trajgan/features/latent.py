@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from openmm_trajgan.errors import InputError
-from openmm_trajgan.features.periodic import CirclePoints
 from openmm_trajgan.features.base import Featurizer, FloatArray
+from openmm_trajgan.features.periodic import CirclePoints
 from openmm_trajgan.schema import FORMAT_VERSION, FeatureSchema, FeatureTrajectories
 from openmm_trajgan.storage import replacing
 
@@ -159,7 +159,8 @@ class Latent(ABC):
         if kind not in kinds:
             raise InputError(f"{path}: expected a projection of kind {' or '.join(kinds)}, found {kind}; use Latent.load")
         fitted_on.require_same(features.schema, str(path), "the featurizer given")
-        return kinds[kind](features, schema, arrays)
+        loaded: Self = kinds[kind](features, schema, arrays)
+        return loaded
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(self.schema.names)}; {self.features!r})"
@@ -322,7 +323,7 @@ def _signed(axes: Doubles) -> Doubles:
 
 
 def training_series(features: Featurizer, training: TrainingData, *settings: Any) -> tuple[list[Doubles], str]:
-    """Checked training series, float64, and six digits that stand for them and for the settings."""
+    """Check the data; return the series in float64 and six digits that stand for them and for the settings."""
     if isinstance(training, FeatureTrajectories):
         features.schema.require_same(training.schema, "the featurizer", "the training data")
     trajectories = training if isinstance(training, FeatureTrajectories) else FeatureTrajectories(training, features.schema)
@@ -333,7 +334,7 @@ def training_series(features: Featurizer, training: TrainingData, *settings: Any
 
 
 def latent_schema(label: str, n_components: int, fingerprint: str, unit: str) -> FeatureSchema:
-    """What the columns of a latent are."""
+    """Describe the columns of a latent."""
     return FeatureSchema(
         names=tuple(f"{label} {number} #{fingerprint}" for number in range(1, n_components + 1)),
         units=(unit,) * n_components,
@@ -359,7 +360,7 @@ def require_components(n_components: int, most: int) -> None:
 
 
 def standard_deviations(points: Doubles) -> Doubles:
-    """Standard deviations ``(n_points,)``; 1 for a constant column, which stays constant."""
+    """Return standard deviations ``(n_points,)``; 1 for a constant column, which stays constant."""
     deviations = points.std(axis=0)
     return np.where(deviations > 1e-6 * abs(points).max(axis=0), deviations, 1.0)
 

@@ -24,7 +24,7 @@ def test_values_come_back():
 
 def test_a_whole_turn_is_no_move():
     circle, values = CirclePoints(MIXED), np.array([[3.1, 0.5, 0.4, 1.0]])
-    np.testing.assert_allclose(circle.points(values + [[-2 * math.pi, 0, 3.0, 0]]), circle.points(values), atol=1e-12)
+    np.testing.assert_allclose(circle.points(values + np.array([-2 * math.pi, 0, 3.0, 0])), circle.points(values), atol=1e-12)
 
 
 def test_points_off_the_circle_have_the_angle_of_their_direction():
