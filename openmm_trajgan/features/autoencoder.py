@@ -30,7 +30,7 @@ class Autoencoder(Latent):
     """Principal components of the standardised features, bent by two multilayer perceptrons.
 
     One perceptron adds to the way there, one to the way back. PyTorch trains both together to give the features back; NumPy applies
-    them. They begin at zero, so that the search begins at the best flat answer and does not tangle the order of points along a curve.
+    them. They begin at zero, so the search begins at the best flat answer and does not tangle the order of points along a curve.
     The last fifth of every series is kept from the gradient; the networks of the epoch with the smallest error on it are the ones
     kept, and training ends when it has not fallen for ten epochs. Each latent has mean 0 and standard deviation 1 over the data.
 
