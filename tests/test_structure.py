@@ -17,7 +17,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "seeding": (ROOT, {"torch"}),
     "errors": (ROOT, set()),
     "storage": (ROOT, set()),
-    "systems": (ROOT | {"features"}, {"openmm"}),
+    "systems": (ROOT | {"features"}, {"openmm", "MDAnalysis"}),
     "features": (ROOT, {"MDAnalysis", "mdtraj", "openmm", "scipy", "deeptime", "torch"}),
     "windows": (ROOT | {"features"}, {"openmm", "MDAnalysis"}),
     "buffer": (ROOT, set()),

@@ -8,6 +8,7 @@ from openmm_trajgan.features.concatenate import Concatenate
 from openmm_trajgan.features.contacts import Contacts, NativeContacts
 from openmm_trajgan.features.distances import Distances
 from openmm_trajgan.features.latent import PCA, TICA, VAMP, Latent
+from openmm_trajgan.features.ligand import CentroidDistance, LigandDisplacement
 from openmm_trajgan.features.torsions import Torsions
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "AlignedCartesian",
     "Autoencoder",
     "BlockFeaturizer",
+    "CentroidDistance",
     "CollectiveVariable",
     "Concatenate",
     "Contacts",
@@ -25,6 +27,7 @@ __all__ = [
     "Distances",
     "Featurizer",
     "Latent",
+    "LigandDisplacement",
     "NativeContacts",
     "RadiusOfGyration",
     "Torsions",

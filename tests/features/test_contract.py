@@ -15,11 +15,13 @@ from openmm_trajgan.features import (
     VAMP,
     AlignedCartesian,
     Autoencoder,
+    CentroidDistance,
     CollectiveVariable,
     Concatenate,
     Contacts,
     Distances,
     Featurizer,
+    LigandDisplacement,
     NativeContacts,
     RadiusOfGyration,
     Torsions,
@@ -46,6 +48,8 @@ WHOLE_MOLECULES = {
     "aligned subset": AlignedCartesian(REFERENCE, [2, 11, 3, 15]),
     "rmsd": RMSD(REFERENCE, [15, 1, 2, 7, 9]),
     "radius of gyration": RadiusOfGyration([15, 4, 2], masses=[12.0, 1.0, 16.0]),
+    "centroid distance": CentroidDistance([3, 9], [15, 0, 1]),
+    "ligand displacement": LigandDisplacement(REFERENCE, [4, 9], [15, 1, 2, 7]),
     "collective variable": CollectiveVariable(first_and_last, ["a", "b"], ["nm", "nm"]),
 }
 TRAINING = np.random.default_rng(1).normal(scale=0.5, size=(200, 16, 3))
