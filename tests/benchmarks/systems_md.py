@@ -9,7 +9,9 @@ Run ``OMP_NUM_THREADS=1 python tests/benchmarks/systems_md.py --out systems.json
   statistical inefficiency leaves;
 * populations of the two states with the spread of the replicas, events between their cores, times between events, steps per CPU s;
 * for α-synuclein, which has no states, radius of gyration and end-to-end distance (mean, standard deviation, relaxation time) and
-  the lengths of its bonds instead.
+  the lengths of its bonds instead;
+* for the triple well, 100 windows as long as the origin's: mean square displacements and crossings between wells, mean and spread
+  over the windows, and the origin's figure.
 """
 
 import argparse
@@ -17,6 +19,7 @@ import json
 import sys
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +28,7 @@ from numpy.typing import NDArray
 from openmm import unit
 
 from openmm_trajgan.features import RadiusOfGyration
-from openmm_trajgan.systems import alpha_synuclein, get_system
+from openmm_trajgan.systems import alpha_synuclein, get_system, triple_well
 
 KILOJOULE_PER_KELVIN = unit.MOLAR_GAS_CONSTANT_R.value_in_unit(unit.kilojoule_per_mole / unit.kelvin)
 FloatArray = NDArray[np.float64]
@@ -60,7 +63,10 @@ STATES = {
     "alanine_dipeptide_500K": States(0, ("left", "right"), (0.7, 2.0), 1.2, 500.0, centre=1.05),
     "tetraalanine": States(2, ("alpha", "extended"), (1.0, 2.0), 1.57, 300.0, centre=-0.5),
 }
-CHECKED = [*STATES, "alpha_synuclein"]
+CHECKED = [*STATES, "alpha_synuclein", "triple_well"]
+# of the trajectory of 100,000 frames published with the origin, per dimension, by lag in frames; and between cores of 0.5 nm
+ORIGIN_DISPLACEMENTS = {1: 0.144, 2: 0.221, 5: 0.376, 10: 0.589, 20: 0.945, 50: 1.667, 100: 2.234}
+ORIGIN_CROSSINGS = 2453
 
 
 def replica(name: str, label: float | None, seed: int, n_frames: int) -> tuple[FloatArray, FloatArray, float, int, float]:
@@ -211,13 +217,44 @@ def chain(n_replicas: int, n_frames: int) -> dict[str, object]:
     return figures
 
 
+def wells() -> dict[str, object]:
+    """Figures of 100 windows of the triple well as long as the origin's, beside those of the trajectory published with it."""
+    system = get_system("triple_well")
+    simulation = system.build(1, triple_well.N_REPLICAS)
+    start, path = time.process_time(), np.empty((triple_well.ORIGIN_WINDOW, triple_well.N_REPLICAS, 2), dtype=np.float32)
+    for frame in range(len(path)):
+        simulation.step(system.report_interval)
+        path[frame] = simulation.context.getState(positions=True).getPositions(asNumpy=True)._value[:, :2]
+    cpu = time.process_time() - start
+    displacements = [[float(np.square(p[lag:] - p[:-lag]).mean()) for p in path.swapaxes(0, 1)] for lag in ORIGIN_DISPLACEMENTS]
+    centres = np.array([[-1.45, -1.45], [0.05, 0.05], [1.45, 1.45]])
+    crossings = []
+    for window in path.swapaxes(0, 1):
+        distances = np.linalg.norm(window[:, None] - centres, axis=2)
+        visits = distances.argmin(axis=1)[distances.min(axis=1) < 0.5]
+        crossings.append(int((np.diff(visits) != 0).sum()) * 100_000 / len(window))
+    return {
+        "system": "triple_well",
+        "replicas": triple_well.N_REPLICAS,
+        "frames": triple_well.ORIGIN_WINDOW,
+        "cpu_s": round(cpu, 1),
+        "finite": bool(np.isfinite(path).all()),
+        "mean_square_displacement": {
+            lag: [round(float(np.mean(d)), 4), round(float(np.std(d, ddof=1)), 4), origin]
+            for (lag, origin), d in zip(ORIGIN_DISPLACEMENTS.items(), displacements, strict=True)
+        },
+        "crossings_per_100k_frames": [round(float(np.mean(crossings))), round(float(np.std(crossings, ddof=1))), ORIGIN_CROSSINGS],
+    }
+
+
 def main(systems: list[str], n_replicas: int, n_frames: int, out: Path | None) -> None:
     """Measure, print one JSON line each, and write all of them."""
     results = []
+    others = {"alpha_synuclein": partial(chain, n_replicas, n_frames), "triple_well": wells}
     for name in systems:
         for label in get_system(name).labels or (None,):
-            alone = name == "alpha_synuclein"
-            results.append(chain(n_replicas, n_frames) if alone else measure(name, label, n_replicas, n_frames))
+            figures = others[name]() if name in others else measure(name, label, n_replicas, n_frames)
+            results.append(figures)
             sys.stdout.write(json.dumps(results[-1]) + "\n")
             sys.stdout.flush()
     if out is not None:

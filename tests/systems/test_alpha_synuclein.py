@@ -73,8 +73,8 @@ def test_features_span_the_chain():
 
 @pytest.mark.statistical
 def test_temperature_and_bonds_at_thirty_femtoseconds(simulation):
-    """Law: kinetic energy of f = 3·140 degrees of freedom is f/2 kT; bonds of 8033 kJ/mol/nm² have variance kT/k. Friction is raised
-    to 1/ps here, so that n = 100 samples 1.8 ps apart correlate by less than e⁻³; standard error of the temperature
+    """Law: kinetic energy of f = 3·140 degrees of freedom is f/2 kT; bonds of 8033 kJ/mol/nm² have variance kT/k. Friction is
+    1/ps here, so that n = 100 samples 1.8 ps apart correlate by less than e⁻³; standard error of the temperature
     293·√(2/420)/√100 = 2.0 K. Judged at 4 of them, and the bonds at 5 % of the spread (100 × 139 lengths: standard error 1 %) and
     0.004 nm of the length, which the stretch by entropy, 2 kT/(k·r) = 0.0016 nm, and by repulsion stays below."""
     simulation.integrator.setFriction(1.0)
