@@ -74,7 +74,6 @@ def test_as_many_structures_are_kept_as_asked_for(tmp_path, in_this_process):
     assert np.stack(torsions) == pytest.approx(buffer.trajectories().values[1][:4], abs=1e-5)
 
 
-@pytest.mark.filterwarnings("ignore:DCDReader currently makes")
 @pytest.mark.parametrize(
     ("system", "features", "n_atoms", "interval"),
     [("alpha_synuclein", ", distance 1:CA-42:CA, … 378 in all", 140, 3), ("tetraalanine", "psi 1, phi 2, psi 2, phi 3", 43, 0.2)],
@@ -90,6 +89,7 @@ def test_chains_are_collected_by_name(trajgan, tmp_path, system, features, n_ato
     assert get_system(system).features()(structures) == pytest.approx(buffer.trajectories().values[0], abs=1e-4)
 
 
+@pytest.mark.filterwarnings("ignore:DCDReader currently makes")
 def test_stored_md_gives_the_frames_a_reporter_would_have_stored(tmp_path, trajgan):
     from openmm import app
 
