@@ -18,7 +18,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "errors": (ROOT, set()),
     "storage": (ROOT, set()),
     "systems": (ROOT | {"features"}, {"openmm", "MDAnalysis"}),
-    "features": (ROOT, {"MDAnalysis", "mdtraj", "openmm", "scipy"}),
+    "features": (ROOT, {"MDAnalysis", "mdtraj", "openmm", "scipy", "deeptime", "torch"}),
     "windows": (ROOT | {"features"}, {"openmm", "MDAnalysis"}),
     "buffer": (ROOT, set()),
     "models": (ROOT, {"torch", "jaxtyping", "safetensors"}),

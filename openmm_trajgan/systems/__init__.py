@@ -5,7 +5,16 @@ from importlib import import_module
 from openmm_trajgan.errors import InputError
 from openmm_trajgan.systems.base import SimulatedSystem
 
-NAMES = ("alanine_dipeptide", "p450_binding", "t4_lysozyme", "triple_well", "trp_cage")
+NAMES = (
+    "alanine_dipeptide",
+    "alanine_dipeptide_500K",
+    "alpha_synuclein",
+    "p450_binding",
+    "t4_lysozyme",
+    "tetraalanine",
+    "triple_well",
+    "trp_cage",
+)
 
 
 def get_system(name: str, structure: str | None = None) -> SimulatedSystem:

@@ -23,6 +23,7 @@ from openmm_trajgan.workflows.progress import progress_bar
 
 _FRAMES_PER_CHECKPOINT = 2000
 _POLL_SECONDS = 0.5
+_NAMES_SHOWN = 8
 
 
 class CollectConfig(WorkflowConfig):
@@ -107,9 +108,11 @@ def run(config: CollectConfig) -> str:
     buffer = WindowBuffer(config.out)
     interval = buffer.schema.frame_interval or 0.0
     labels = ", ".join(f"{label:g}" for label in sorted({float(label) for label in buffer.labels.values()}))
+    names = buffer.schema.names
+    shown = ", ".join(names) if len(names) <= _NAMES_SHOWN else f"{', '.join(names[:_NAMES_SHOWN])}, … {len(names)} in all"
     return (
         f"{config.out}: {buffer.n_frames} frames of {len(buffer.streams)} replicas, one every {interval:g} ps, "
-        f"features {', '.join(buffer.schema.names)}{f', conditions {labels}' if labels else ''}"
+        f"features {shown}{f', conditions {labels}' if labels else ''}"
     )
 
 

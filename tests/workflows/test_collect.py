@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from openmm_trajgan.buffer import WindowBuffer
-from openmm_trajgan.systems import alanine_dipeptide, binding, trp_cage
+from openmm_trajgan.systems import alanine_dipeptide, binding, get_system, trp_cage
 from openmm_trajgan.workflows import collect
 from openmm_trajgan.workflows.estimator import TrajGAN
 
@@ -128,6 +128,21 @@ def test_as_many_structures_are_kept_as_asked_for(tmp_path, in_this_process):
     assert [len(one) for one in kept] == [4, 4]
     torsions = [alanine_dipeptide.features()(frame) for frame in kept[1]]
     assert np.stack(torsions) == pytest.approx(buffer.trajectories().values[1][:4], abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("system", "features", "n_atoms", "interval"),
+    [("alpha_synuclein", ", distance 1:CA-42:CA, … 378 in all", 140, 3), ("tetraalanine", "psi 1, phi 2, psi 2, phi 3", 43, 0.2)],
+)
+def test_chains_are_collected_by_name(trajgan, tmp_path, system, features, n_atoms, interval):
+    status, text, _ = trajgan("collect", system, "--frames", 2, "--seed", 1, "--processes", 1, "--out", tmp_path / "b")
+    assert status == 0
+    assert f"2 frames of 1 replicas, one every {interval:g} ps, features" in text
+    assert features in text
+    buffer = WindowBuffer(tmp_path / "b")
+    structures = buffer.structures()
+    assert structures.shape == (2, n_atoms, 3)
+    assert get_system(system).features()(structures) == pytest.approx(buffer.trajectories().values[0], abs=1e-4)
 
 
 @pytest.mark.filterwarnings("ignore:DCDReader currently makes")
