@@ -32,7 +32,7 @@ from openmm_trajgan.analysis.metric import NOUNS
 from openmm_trajgan.analysis.verdict import group_verdict
 from openmm_trajgan.analysis.yardstick import Yardstick
 
-N_REFERENCE, N_TRAIN = 200_000, 400_000
+N_REFERENCE = N_TRAIN = 400_000
 LENGTHS = (4_000, 12_000, 40_000, 120_000, 400_000)
 N_REPLICAS = 20
 GROUPS = tuple(group for group in NOUNS if group != "copying")  # which has no lengths
