@@ -125,7 +125,8 @@ class FrameLibrary:
     def later(self, frames: NDArray[np.integer], lag: int) -> NDArray[np.int32]:
         """Return the frames `lag` steps of the simulation later (before, if negative), at most to the ends of its stretch."""
         last = self._last[frames]
-        return np.clip(frames + lag, self._first[frames], last).astype(np.int32)
+        later: NDArray[np.int32] = np.clip(frames + lag, self._first[frames], last).astype(np.int32)
+        return later
 
     def mismatch(self, features: NDArray[np.float64], frames: NDArray[np.integer]) -> NDArray[np.float64]:
         """Mean squared deviation of features from those of frames, in units of their variance.
