@@ -9,16 +9,23 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from openmm_trajgan.analysis.audit import Audit, audit
-    from openmm_trajgan.backmap.universe import to_universe, write_universe
+    from openmm_trajgan.backmap import to_universe, write_universe
     from openmm_trajgan.buffer import WindowBuffer
     from openmm_trajgan.features import (
+        PCA,
         RMSD,
+        TICA,
+        VAMP,
         AlignedCartesian,
+        Autoencoder,
+        CentroidDistance,
         CollectiveVariable,
         Concatenate,
         Contacts,
         Coordinates,
         Distances,
+        Latent,
+        LigandDisplacement,
         NativeContacts,
         RadiusOfGyration,
         Torsions,
@@ -34,19 +41,26 @@ __version__ = version("openmm-trajgan")
 _HOME = {
     "Audit": "analysis.audit",
     "audit": "analysis.audit",
-    "to_universe": "backmap.universe",
-    "write_universe": "backmap.universe",
+    "to_universe": "backmap",
+    "write_universe": "backmap",
     "WindowBuffer": "buffer",
     "AlignedCartesian": "features",
+    "Autoencoder": "features",
+    "CentroidDistance": "features",
     "CollectiveVariable": "features",
     "Concatenate": "features",
     "Contacts": "features",
     "Coordinates": "features",
     "Distances": "features",
+    "Latent": "features",
+    "LigandDisplacement": "features",
     "NativeContacts": "features",
+    "PCA": "features",
     "RMSD": "features",
     "RadiusOfGyration": "features",
+    "TICA": "features",
     "Torsions": "features",
+    "VAMP": "features",
     "FeatureSchema": "schema",
     "FeatureTrajectories": "schema",
     "from_universe": "windows.from_universe",
@@ -69,9 +83,14 @@ _STATIONS = (
 )
 
 __all__ = [
+    "PCA",
     "RMSD",
+    "TICA",
+    "VAMP",
     "AlignedCartesian",
     "Audit",
+    "Autoencoder",
+    "CentroidDistance",
     "CollectiveVariable",
     "Concatenate",
     "Contacts",
@@ -79,6 +98,8 @@ __all__ = [
     "Distances",
     "FeatureSchema",
     "FeatureTrajectories",
+    "Latent",
+    "LigandDisplacement",
     "NativeContacts",
     "RadiusOfGyration",
     "ReplicaExchangeWindows",

@@ -74,3 +74,11 @@ def test_readme_holds_the_two_commands_that_ci_runs():
     assert demo in readme
     assert tests in ci
     assert f"{demo} --quick" in ci
+
+
+def test_data_files_are_packaged_and_tell_their_source():
+    tools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
+    assert "systems/data/*" in tools["setuptools"]["package-data"]["openmm_trajgan"]
+    data = Path(openmm_trajgan.__file__).parent / "systems" / "data"
+    readme = (data / "README.md").read_text()
+    assert [path.name for path in data.iterdir() if path.name not in readme] == ["README.md"]

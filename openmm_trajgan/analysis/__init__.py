@@ -16,9 +16,11 @@ if TYPE_CHECKING:
     from openmm_trajgan.analysis.literature import mdgen_figures
     from openmm_trajgan.analysis.novelty import nearest_window_distances
     from openmm_trajgan.analysis.sketch import sketch
-    from openmm_trajgan.analysis.structure import StructureObservables
+    from openmm_trajgan.analysis.structure import StructureGeometry
     from openmm_trajgan.analysis.structure_comparison import compare_structures
     from openmm_trajgan.analysis.uncertainty import Estimate
+    from openmm_trajgan.analysis.validity import StructureValidity
+    from openmm_trajgan.analysis.validity_report import ValidityFigure, ValidityReport
     from openmm_trajgan.analysis.verdict import FigureOfMerit, GroupVerdict
 
 __all__ = [
@@ -28,7 +30,10 @@ __all__ = [
     "GroupVerdict",
     "ImpliedTimescales",
     "Microstates",
-    "StructureObservables",
+    "StructureGeometry",
+    "StructureValidity",
+    "ValidityFigure",
+    "ValidityReport",
     "autocorrelation",
     "compare_structures",
     "displacement_divergence",
@@ -48,7 +53,10 @@ _MODULES = {
     "GroupVerdict": "verdict",
     "ImpliedTimescales": "kinetics",
     "Microstates": "kinetics",
-    "StructureObservables": "structure",
+    "StructureGeometry": "structure",
+    "StructureValidity": "validity",
+    "ValidityFigure": "validity_report",
+    "ValidityReport": "validity_report",
     "autocorrelation": "dynamics",
     "compare_structures": "structure_comparison",
     "displacement_divergence": "dynamics",

@@ -2,7 +2,7 @@
 
 import warnings
 from dataclasses import dataclass
-from itertools import permutations
+from itertools import pairwise, permutations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,9 +78,10 @@ class MarkovModels:
         populations = np.bincount(labels, minlength=n_micro)
         states = np.zeros(n_micro, dtype=np.int64)
         for n_states in range(1 + _separated(found, lag), 1, -1):
-            states = _by_population(_pcca(matrix, stationary, n_states, connected, microstates), populations)
+            states = _pcca(matrix, stationary, n_states, connected, microstates)
             if np.bincount(states, populations, minlength=n_states).min() >= LEAST_POPULATED * len(labels):
                 break
+        states = _along_slowest(states, matrix, stationary, connected, microstates)
         n_states = int(states.max()) + 1
         sequence = states[labels]
         jumps = reference.starts(1)
@@ -91,7 +92,7 @@ class MarkovModels:
 
     @property
     def n_states(self) -> int:
-        """Number of metastable states, A, B … by decreasing population in the reference."""
+        """Number of metastable states, A, B … along the slowest process."""
         return int(self.states.max()) + 1
 
     @property
@@ -168,13 +169,13 @@ class MarkovModels:
         ]
         energies = [
             Figure(
-                f"free energy, {self.names[0]} to {name}",
+                f"free energy, {one} to {other}",
                 "distribution",
                 "difference",
-                f"Free energy of state {name} above state {self.names[0]} at {self.temperature:g} K, minus that of held-out MD.",
+                f"Free energy of state {other} above state {one} at {self.temperature:g} K, minus that of held-out MD.",
                 "kJ/mol",
             )
-            for name in self.names[1:]
+            for one, other in pairwise(self.names)
         ]
         return (*timescales, *passages, *models, *energies)
 
@@ -266,7 +267,7 @@ class MarkovModels:
         fluxes = [one.coarse.reshape(1, -1) for one in (reference, data)]
         stationary = [one.coarse.sum(axis=1)[None] for one in (reference, data)]
         energies = [-R * self.temperature / 1000 * np.log(_positive(one.populations)) for one in (reference, data)]
-        difference = (energies[1] - energies[1][0]) - (energies[0] - energies[0][0])
+        differences = np.diff(energies[1]) - np.diff(energies[0])
         models = [
             float(leaving @ np.nan_to_num(divergences(*rows), nan=np.log(2))),  # a state that is never left: nothing in common
             float(divergences(*fluxes)[0]),
@@ -275,7 +276,7 @@ class MarkovModels:
             data.error,
         ]
         ratios = [data.timescales / reference.timescales, data.passage[passages] / reference.passage[passages]]
-        return np.concatenate([*ratios, models, difference[1:]])
+        return np.concatenate([*ratios, models, differences])
 
 
 @dataclass(frozen=True, eq=False)
@@ -347,9 +348,15 @@ def _separated(timescales: FloatArray, lag: int) -> int:
 
 def timescales_of(matrix: FloatArray, stationary: FloatArray, lag: int) -> FloatArray:
     """Return all implied timescales of a reversible matrix, slowest first, frames; almost 0 for what is too fast to be seen."""
-    root = np.sqrt(stationary)
-    eigenvalues = np.linalg.eigvalsh((root[:, None] * matrix / root + (root[:, None] * matrix / root).T) / 2)[::-1]
+    eigenvalues = np.linalg.eigvalsh(_symmetric(matrix, stationary))[::-1]
     return np.asarray(-lag / np.log(np.clip(eigenvalues[1:], PRECISION, 1 - 1e-12)))
+
+
+def _symmetric(matrix: FloatArray, stationary: FloatArray) -> FloatArray:
+    """Return the symmetric matrix of the same eigenvalues as a reversible one."""
+    root = np.sqrt(stationary)
+    scaled = root[:, None] * matrix / root
+    return np.asarray((scaled + scaled.T) / 2)
 
 
 def _pcca(
@@ -368,10 +375,23 @@ def _pcca(
     return np.asarray(assignments[distances.argmin(axis=1)])
 
 
-def _by_population(states: NDArray[np.int64], populations: NDArray[np.integer]) -> NDArray[np.int64]:
-    """Give states numbers by decreasing population."""
-    order = np.argsort(-np.bincount(states, populations), kind="stable")
-    return np.asarray(np.argsort(order)[states], dtype=np.int64)
+def _along_slowest(
+    states: NDArray[np.int64],
+    matrix: FloatArray,
+    stationary: FloatArray,
+    connected: NDArray[np.int64],
+    microstates: Microstates,
+) -> NDArray[np.int64]:
+    """Give states numbers along the slowest process, in the direction in which the first feature rises (or its cosine).
+
+    Numbers by population would bias free energies: the state that seems the most populated by chance would come first.
+    """
+    states = np.unique(states, return_inverse=True)[1]
+    slowest = np.linalg.eigh(_symmetric(matrix, stationary))[1][:, -2] / np.sqrt(stationary)
+    slowest *= np.sign(np.sum(stationary * slowest * microstates.centers[connected, 0])) or 1.0
+    weights = np.bincount(states[connected], stationary, minlength=int(states.max()) + 1)
+    place = np.bincount(states[connected], stationary * slowest, minlength=len(weights)) / weights
+    return np.asarray(np.argsort(np.argsort(place, kind="stable"))[states], dtype=np.int64)
 
 
 def _normalised(flux: FloatArray) -> FloatArray:

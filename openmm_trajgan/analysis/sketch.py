@@ -9,8 +9,8 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from openmm_trajgan.analysis.bonding import IntArray, bonds_of, elements_of
 from openmm_trajgan.analysis.distributions import FloatArray
-from openmm_trajgan.analysis.structure import IntArray, bonds_of, elements_of
 from openmm_trajgan.errors import InputError
 
 MOST_ATOMS_WITH_HYDROGENS = 150  # sketches of larger molecules leave hydrogen out

@@ -5,11 +5,22 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy.stats import bootstrap, norm
 
+from openmm_trajgan.analysis.bonding import IntArray
 from openmm_trajgan.analysis.distributions import BINS, FloatArray, divergence, uniform_edges
-from openmm_trajgan.analysis.structure import CLASH, HEAVY_CLASH, IntArray, StructureObservables, given_bonds
+from openmm_trajgan.analysis.structure import (
+    CLASH,
+    HEAVY_CLASH,
+    Energy,
+    Observables,
+    StructureGeometry,
+    energies_of,
+    evenly_spaced,
+    require_same_atoms,
+    template_of,
+)
 from openmm_trajgan.analysis.uncertainty import CONFIDENCE
 from openmm_trajgan.errors import InputError
 
@@ -19,11 +30,9 @@ LN_2 = float(np.log(2))  # the largest divergence
 MD_FACTOR = 3.0  # a figure is like MD up to so many times that of MD against MD, plus the resolution
 RESOLUTION = {"nm": 0.001, "rad": 0.01, "nat": 0.01}  # that of a share is one frame
 ENERGY_REACH = 3.0  # interquartile ranges beyond the quartiles of MD that energies are resolved in
-_ANGSTROM = 10.0  # per nm
 
 Verdict = Literal["like MD", "unlike MD", "not judged"]
 StructureUnit = Literal["nm", "rad", "nat", "share of frames"]
-Energy = Callable[[NDArray[np.float32]], ArrayLike]
 
 
 @dataclass(frozen=True)
@@ -145,7 +154,7 @@ def compare_structures(
         If the atoms differ, there are less than 20 generated or 40 reference frames, or a frame is not finite or not whole.
     """
     md_atoms, atoms = reference.atoms, generated.atoms
-    _require_same_atoms(md_atoms, atoms)
+    require_same_atoms(md_atoms, atoms)
     n_generated, n_reference = len(atoms.universe.trajectory), len(md_atoms.universe.trajectory)
     n_used = min(n_frames, n_generated, n_reference // 2) // BLOCKS * BLOCKS
     if n_used < BLOCKS:
@@ -153,45 +162,24 @@ def compare_structures(
             f"expected at least {BLOCKS} generated and {2 * BLOCKS} reference frames and n_frames of {BLOCKS} or more, "
             f"found {n_generated}, {n_reference} and n_frames={n_frames}; give longer trajectories"
         )
-    md_frames, frames = _evenly_spaced(n_reference, 2 * n_used), _evenly_spaced(n_generated, n_used)
-    template = atoms if len(given_bonds(atoms)) and not len(given_bonds(md_atoms)) else md_atoms
-    template.universe.trajectory[0]
-    md = StructureObservables(md_atoms, topology=template).run(frames=md_frames).results
-    made = StructureObservables(atoms, topology=template).run(frames=frames).results
+    md_frames, frames = evenly_spaced(n_reference, 2 * n_used), evenly_spaced(n_generated, n_used)
+    geometry = StructureGeometry(template_of(md_atoms, atoms))
+    md, made = geometry.measure_frames(md_atoms, md_frames), geometry.measure_frames(atoms, frames)
     rng = np.random.default_rng(seed)
     figures = [
-        StructureFigure(measure.name, measure.unit, measure.meaning, reason=md.reasons[measure.key])
-        if measure.key in md.reasons
+        StructureFigure(measure.name, measure.unit, measure.meaning, reason=geometry.reasons[measure.key])
+        if measure.key in geometry.reasons
         else measure.judge(md[measure.key], made[measure.key], n_used, rng)
         for measure in _measures(md, made)
     ]
     energies = None
     if energy is not None:
-        md_energies, own_energies = _energies(energy, md_atoms, md_frames), _energies(energy, atoms, frames)
+        md_energies, own_energies = energies_of(energy, md_atoms, md_frames), energies_of(energy, atoms, frames)
         energies = _summary(md_energies, own_energies)
         figures.append(_energy_measure(energies.md).judge(md_energies, own_energies, n_used, rng))
     for universe in (md_atoms.universe, atoms.universe):
         universe.trajectory[0]
     return StructureComparison(tuple(figures), n_used, energies)
-
-
-def _require_same_atoms(reference: Any, generated: Any) -> None:
-    advice = "give the same atoms in the same order, for example universe.select_atoms('protein') of both"
-    if len(reference) != len(generated):
-        raise InputError(f"the reference has {len(reference)} atoms, the generated structures {len(generated)}; {advice}")
-    if not len(reference):
-        raise InputError("expected at least one atom, found none; select some")
-    if hasattr(reference, "names") and hasattr(generated, "names"):
-        differ = np.flatnonzero(reference.names != generated.names)
-        if differ.size:
-            first, (one, other) = differ[0], (group.names[differ[0]] for group in (reference, generated))
-            raise InputError(f"atom {first} is {one!r} in the reference and {other!r} in the generated structures; {advice}")
-    if (np.diff(reference.resindices) != 0).tolist() != (np.diff(generated.resindices) != 0).tolist():
-        raise InputError(f"residues of the reference and of the generated structures do not hold the same atoms; {advice}")
-
-
-def _evenly_spaced(n_there: int, n_wanted: int) -> IntArray:
-    return np.linspace(0, n_there - 1, n_wanted).round().astype(np.intp)
 
 
 @dataclass(frozen=True)
@@ -258,7 +246,7 @@ class _Measure:
         return value, (max(value - reach, 0.0), min(value + reach, self.largest))
 
 
-def _measures(md: Any, made: Any) -> list[_Measure]:
+def _measures(md: Observables, made: Observables) -> list[_Measure]:
     def moments(key: str) -> Callable[[NDArray[Any]], FloatArray]:
         def averages(blocks: NDArray[Any]) -> FloatArray:
             deviations = blocks - md[key].mean(axis=0)  # about the mean of MD, so that the squares keep their digits
@@ -268,13 +256,13 @@ def _measures(md: Any, made: Any) -> list[_Measure]:
         return averages
 
     def sizes(blocks: NDArray[Any]) -> FloatArray:
-        return _histograms(blocks, uniform_edges((md.radius_of_gyration, made.radius_of_gyration), BINS[1]))
+        return _histograms(blocks, uniform_edges((md["radius_of_gyration"], made["radius_of_gyration"]), BINS[1]))
 
     def inverted(blocks: NDArray[Any]) -> FloatArray:
-        return _shares((blocks != np.sign(md.handedness.sum(axis=0))).any(axis=2))
+        return _shares((blocks != np.sign(md["handedness"].sum(axis=0))).any(axis=2))
 
     def visits(blocks: NDArray[Any]) -> FloatArray:
-        return _visits(blocks, np.unique(np.concatenate([_ramachandran_cells(results.phi_psi) for results in (md, made)])))
+        return _visits(blocks, np.unique(np.concatenate([_ramachandran_cells(results["phi_psi"]) for results in (md, made)])))
 
     md_like = "How far {} are from those of MD, root mean square."
     too_close = f"Frames with heavy atoms closer than {HEAVY_CLASH} nm or any closer than {CLASH} nm, more than three bonds apart."
@@ -338,18 +326,6 @@ def _visits(blocks: NDArray[Any], cells: IntArray) -> FloatArray:
     shares: FloatArray = np.stack([np.bincount(code, minlength=len(cells)) for code in codes]) / codes.shape[1]
     shares[np.isnan(blocks).any(axis=(1, 2, 3))] = np.nan
     return shares
-
-
-def _energies(energy: Energy, atoms: Any, frames: IntArray) -> FloatArray:
-    trajectory = atoms.universe.trajectory
-    energies = []
-    for some in np.split(frames, BLOCKS):  # all frames of a large molecule at once need not fit in memory
-        positions = np.stack([atoms.positions for _ in trajectory[some]], dtype=np.float32) / np.float32(_ANGSTROM)
-        values = np.asarray(energy(positions), dtype=np.float64)
-        if values.shape != (len(some),):
-            raise InputError(f"energy: expected one number for each of {len(some)} frames, found shape {values.shape}")
-        energies.append(values)
-    return np.concatenate(energies)
 
 
 def _summary(md: FloatArray, generated: FloatArray) -> EnergySummary:

@@ -19,6 +19,7 @@ from openmm_trajgan.analysis.markov import MarkovModels
 from openmm_trajgan.analysis.metric import Figure, Metric, Missing
 from openmm_trajgan.analysis.novelty import NearestTrainingWindow
 from openmm_trajgan.analysis.relaxation import Relaxation
+from openmm_trajgan.analysis.slowest import longest_time
 from openmm_trajgan.analysis.uncertainty import Evaluate, bootstrap, interval, permutations, significance
 from openmm_trajgan.analysis.verdict import FigureOfMerit, judged
 from openmm_trajgan.errors import InputError
@@ -121,9 +122,7 @@ class Yardstick:
         microstates = Microstates.fit(fitting, seed=seed)
         timescales = implied_timescales(measuring, lag_ladder(max(map(len, measuring))), microstates=microstates)
         relaxation = Relaxation.fit(Blocks.cut(reference, max(map(len, reference))))
-        row = timescales.plateau()
-        times = [*relaxation.reference_times.tolist(), *([] if row is None else timescales.values[row].tolist())]
-        slowest = float(np.nanmax(times)) if np.isfinite(times).any() else 1.0
+        slowest = longest_time(relaxation, timescales) or 1.0
         everything = [data for data in (reference, *others, train) if data is not None]
         n_blocks = np.clip(reference.n_frames / (BLOCK_RELAXATIONS * slowest), FEWEST_BLOCKS, MOST_BLOCKS)
         most = max(data.n_frames for data in everything)

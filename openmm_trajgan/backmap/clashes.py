@@ -46,7 +46,7 @@ class Clashes:
         elements = np.array([element.upper() for element in universe.atoms.elements])
         unknown = sorted(set(elements) - set(vdwradii))
         if unknown:
-            raise InputError(f"no van der Waals radius of element {unknown[0]!r}; correct the elements of the topology")
+            raise InputError(f"no van der Waals radius of element {str(unknown[0])!r}; correct the elements of the topology")
         radii = np.array([vdwradii[element] for element in elements]) / _ANGSTROM
         hydrogen, acceptor = elements == "H", np.isin(elements, ["N", "O"])
         limits = radii[:, None] + radii - HYDROGEN_BOND * (np.outer(hydrogen, acceptor) | np.outer(acceptor, hydrogen))

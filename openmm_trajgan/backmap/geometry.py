@@ -33,9 +33,10 @@ class Conditional:
     """The coordinates expected for the generated torsions: ridge regression on their sines and cosines.
 
     Each bond length, bond angle, offset and stiff torsion has its own penalty, chosen by cross-validation over contiguous blocks;
-    where torsions do not help it is the mean. There is no thermal noise: in a peptide, noise that is independent of the fold
-    adds up along the chain. Other torsions come from real frames: those that turn hydrogen only, such as methyl groups, from the
-    consecutive frames `source`, the rest from the reference frame with the nearest generated torsions.
+    where torsions do not help it is the mean, and nothing is extrapolated beyond what is expected for frames of the reference.
+    There is no thermal noise: in a peptide, noise that is independent of the fold adds up along the chain. Other torsions come from
+    real frames: those that turn hydrogen only, such as methyl groups, from the consecutive frames `source`, the rest from the
+    reference frame with the nearest generated torsions.
 
     Parameters
     ----------
@@ -66,12 +67,15 @@ class Conditional:
         lengths = np.hypot(arms[:, 0], across)
         self._torsions = torsions
         self._library = _embedded(inputs)
-        self._weights, self._constant = ridge(self._library, np.concatenate([lengths, np.arctan2(across, arms[:, 0]), angles]).T)
+        targets = np.concatenate([lengths, np.arctan2(across, arms[:, 0]), angles]).T
+        self._weights, self._constant = ridge(self._library, targets)
+        fitted = self._library @ self._weights + self._constant
+        self._range = fitted.min(axis=0)[:, None], fitted.max(axis=0)[:, None]
 
     def __call__(self, inputs: Array, source: NDArray[np.intp]) -> tuple[Array, Array]:
         """Torsions and arms for generated torsions ``(n_torsions, n_frames)``; other torsions begin with the frames `source`."""
         embedded = _embedded(inputs)
-        values = self._weights.T @ embedded.T + self._constant[:, None]
+        values = np.clip(self._weights.T @ embedded.T + self._constant[:, None], *self._range)
         lengths, angles, offsets, stiff = np.split(values, np.arange(1, 4) * self._n_rows)
         torsions = self._torsions[:, source]
         torsions[self._stiff] = stiff

@@ -138,7 +138,7 @@ class InternalCoordinates:
         self._onto = structures[:, :, 0] - structures[:, :, 0].mean(axis=0)
         return self
 
-    def backmap(self, features: ArrayLike, *, rng: np.random.Generator) -> Structures:
+    def backmap(self, features: ArrayLike, *, rng: np.random.Generator, first: int = 0) -> Structures:
         """Structures of one time series.
 
         Parameters
@@ -147,6 +147,9 @@ class InternalCoordinates:
             ``(n_frames, n_features)``; torsions in rad.
         rng
             Draws the reference frame at which the consecutive frames start.
+        first
+            Where in its time series `features` begins; with `rng` as at the beginning of the series, the frames are those of
+            the whole series.
 
         Returns
         -------
@@ -165,7 +168,7 @@ class InternalCoordinates:
             raise InputError(f"expected features (n_frames, {self._n_features}), found {wanted.shape}; give one time series")
         if not np.isfinite(wanted).all():
             raise InputError(f"frame {np.argwhere(~np.isfinite(wanted))[0, 0]} has a feature that is not finite; leave it out")
-        source = _there_and_back(int(rng.integers(self._n_reference)), len(wanted), self._n_reference)
+        source = _there_and_back(int(rng.integers(self._n_reference)) + first, len(wanted), self._n_reference)
         positions = np.empty((len(wanted), len(self.atoms), 3), dtype=np.float32)
         n_at_once = max(64, _ATOMS_AT_ONCE // len(self.atoms))
         for start in range(0, len(wanted), n_at_once):

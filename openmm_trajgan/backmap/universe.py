@@ -1,28 +1,27 @@
-"""Generated features to an MDAnalysis Universe, and to files."""
+"""Generated features to an MDAnalysis Universe."""
 
-import os
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+import logging
+from collections.abc import Sequence
+from importlib.metadata import version
 from typing import Any
 
 import MDAnalysis
 import numpy as np
 from numpy.typing import NDArray
 
-from openmm_trajgan.backmap.base import Backmapper
-from openmm_trajgan.backmap.identity import KINDS, Identity
-from openmm_trajgan.backmap.internal_coordinates import InternalCoordinates
+from openmm_trajgan.backmap.base import Backmapper, FloatArray, Structures
+from openmm_trajgan.backmap.choice import Choice, choose, n_frames_of
+from openmm_trajgan.backmap.frames import BuiltFrames, FrameSource, GeneratedFrames, LibraryFrames, StoredFrames, builds_pieces
+from openmm_trajgan.backmap.molecule import described, molecule_of, particle, reference_of, require_whole, without_frames
 from openmm_trajgan.backmap.reader import GeneratedReader
 from openmm_trajgan.errors import InputError
+from openmm_trajgan.features.base import Featurizer
 from openmm_trajgan.features.from_schema import from_schema
 from openmm_trajgan.schema import FeatureTrajectories
 from openmm_trajgan.seeding import Seeds
-from openmm_trajgan.storage import sync_folder
 
-_ANGSTROM = 10.0  # per nm
-_XTC_DECIMALS = 6  # of a nm; the usual 3 would blur torsions by up to a degree
+IN_MEMORY = 2**27  # bytes of positions; above, frames are built a block at a time when they are asked for
+_log = logging.getLogger(__name__)
 
 
 def to_universe(
@@ -30,6 +29,8 @@ def to_universe(
     topology: Any = None,
     reference: Any = None,
     *,
+    featurizer: Featurizer | None = None,
+    method: str | None = None,
     trajectory: int | None = None,
     seed: int = 0,
 ) -> MDAnalysis.Universe:
@@ -38,24 +39,33 @@ def to_universe(
     Parameters
     ----------
     generated
-        Trajectories with the frame interval set. Torsions become all-atom structures (`InternalCoordinates`), coordinates of one
-        particle stay what they are (`Identity`).
+        Trajectories with the frame interval set.
     topology
-        An openmm.app.Topology of one molecule, or the path of a PDB file; None for coordinates of one particle.
+        An openmm.app.Topology, an MDAnalysis Universe, or the path of a PDB file; None for that of a `reference` that is a
+        Universe, and for coordinates of one particle.
     reference
-        Structures of that molecule for everything the features do not tell, consecutive in time: an array
-        ``(n_reference, n_atoms, 3)`` in nm, an MDAnalysis Universe, or an object with a method ``structures()`` that returns
-        such an array, as a window buffer has. None takes the one structure in the PDB file.
+        Structures of that molecule for everything the features do not tell, consecutive in time and as far apart as the
+        generated frames: an MDAnalysis Universe, an array ``(n_reference, n_atoms, 3)`` in nm, or an object with a method
+        ``structures()`` that returns such an array, as a window buffer has. None takes the structures that come with the topology.
+    featurizer
+        That of the model; None rebuilds it from the schema, where torsions, distances or coordinates of one particle allow it.
+    method
+        ``"identity"``: coordinates of one particle stay what they are. ``"internal_coordinates"``: torsions are set in one
+        molecule up to 60 residues. ``"distance_geometry"``: most distances between some atoms become positions of these.
+        ``"nearest_frames"``: frames of the reference stand for the features, whatever they are. None takes the first that fits;
+        ``universe.trajectory.provenance`` tells which, and why.
     trajectory
         Index of one generated trajectory, or None for all, one after the other.
     seed
-        Decides which piece of the reference goes with each trajectory; a trajectory gets the same piece alone and among all.
+        Of what the backmapper draws; a trajectory comes out the same alone and among all.
 
     Returns
     -------
     MDAnalysis.Universe
-        Positions in Å, time in ps, no box. Names, residue ids, chains, elements, masses and bonds are those of the topology.
-        ``ts.data["features"]`` are the generated features of the frame, ``ts.data["trajectory"]`` the index of its trajectory.
+        Positions in Å, time in ps; the box is that of the frame of molecular dynamics where frames are such frames, and None
+        where they were built. Names, residue ids, chains, elements, masses, bonds and charges are those of the topology.
+        ``ts.data["features"]`` are the generated features of the frame, ``ts.data["trajectory"]`` the index of its trajectory;
+        see `GeneratedReader`. More than 128 MB of positions are not held in memory but built when they are asked for.
 
     Raises
     ------
@@ -70,103 +80,81 @@ def to_universe(
     ...     names=("x", "y"), units=("nm", "nm"), periods=(None, None), kinds=("position", "position"), frame_interval=0.5
     ... )
     >>> universe = to_universe(FeatureTrajectories([[[0.1, 0.2], [0.3, 0.4]]], schema))
-    >>> universe.trajectory.dt, universe.trajectory[1].positions
-    (0.5, array([[3., 4., 0.]], dtype=float32))
+    >>> universe.trajectory.dt, universe.trajectory[1].positions, universe.trajectory.provenance["method"]
+    (0.5, array([[3., 4., 0.]], dtype=float32), 'identity')
     """
     schema = generated.schema
     if schema.frame_interval is None:
         raise InputError("the frame interval of the features is unknown; set it with schema.with_frame_interval(ps)")
     chosen = _chosen(generated, trajectory)
-    featurizer = from_schema(schema)
-    backmapper: Backmapper
-    if set(schema.kinds) <= KINDS:
-        topology, _ = (None, None) if topology is None else _molecule(topology)
-        particle = None if topology is None else _whole(topology, np.zeros((1, topology.getNumAtoms(), 3)))
-        backmapper = Identity().fit(featurizer, particle)
-    else:
-        topology, own_structure = _molecule(topology)
-        backmapper = InternalCoordinates().fit(featurizer, _whole(topology, own_structure if reference is None else reference))
-
-    seeds = Seeds(seed)
+    if featurizer is not None:
+        schema.require_same(featurizer.schema, "the generated data", "the featurizer")
+    if topology is None and isinstance(reference, MDAnalysis.Universe):
+        topology = reference
+    molecule = None if topology is None else molecule_of(topology)
+    whole = molecule if molecule is None or reference is None else reference_of(molecule, reference, schema.frame_interval)
+    choice = choose(schema, molecule, n_frames_of(whole), method)
+    _log.info("backmapping by %s: %s", choice.method, choice.reason)
+    if choice.method != "identity":
+        whole = reference_of(molecule_of(topology) if molecule is None else molecule, reference, schema.frame_interval)
+        require_whole(whole)
+    featurizer = from_schema(schema) if featurizer is None else featurizer
+    backmapper = choice.backmapper(featurizer).fit(featurizer, whole)
     series = [generated.values[index] for index in chosen]
-    made = [backmapper.backmap(values, rng=seeds.numpy(f"backmap {index}")) for index, values in zip(chosen, series, strict=True)]
-    positions = np.concatenate([structures.positions for structures in made if structures.positions is not None])
-    positions *= _ANGSTROM
-    reader = {
-        "format": GeneratedReader,
-        "dt": schema.frame_interval,
-        "features": np.concatenate(series),
-        "trajectories": np.repeat(chosen, [len(values) for values in series]),
+    features = np.concatenate(series)
+    trajectories = np.repeat(chosen, [len(values) for values in series])
+    source, reference_frames = _source(backmapper, whole, series, features, trajectories, Seeds(seed))
+    n_atoms = 0 if molecule is None else len(molecule.atoms)
+    provenance = _provenance(generated, choice, seed) | {
+        "reference": described(whole),
+        "not set": dict(getattr(backmapper, "dependent", {})),
+        "atoms": None if len(backmapper.atoms) >= n_atoms else backmapper.atoms.tolist(),
     }
-    if topology is None:
-        return _particle().load_new(positions, **reader)
-    universe = MDAnalysis.Universe(topology, positions, **reader)
-    _restore_numbering(universe, topology)
-    return universe
+    frames = GeneratedFrames(source, features, trajectories, schema, reference_frames, provenance)
+    made = particle() if molecule is None else without_frames(molecule, backmapper.atoms)
+    return made.load_new(frames, format=GeneratedReader)
 
 
-def write_universe(universe: MDAnalysis.Universe, path: Path | str, *, overwrite: bool = False) -> None:
-    """Write a trajectory, and beside it a PDB file of the first frame, which other programs need as its topology.
-
-    Both files appear at their final names complete or not at all. The Universe is left at its first frame.
-
-    Parameters
-    ----------
-    universe
-        What to write, all atoms and frames.
-    path
-        File name with an ending for trajectories that MDAnalysis writes, such as ``.xtc``, ``.dcd`` or ``.trr``. Its folder must
-        exist. The PDB file has the same name with the ending ``.pdb``.
-    overwrite
-        Whether to replace files of these names.
-
-    Raises
-    ------
-    InputError
-        If the ending is not one of a trajectory, the folder does not exist, or a file does and `overwrite` is false.
-    """
-    path = Path(path)
-    if path.suffix.lower() == ".pdb":
-        raise InputError(f"{path}: give an ending for trajectories such as .xtc; a PDB file of the first frame goes beside it")
-    if not path.parent.is_dir():
-        raise InputError(f"{path}: there is no folder {path.parent}; make it first")
-    for target in (path, path.with_suffix(".pdb")):
-        if target.exists() and not overwrite:
-            raise InputError(f"{target}: exists already; choose another name, or pass overwrite=True")
-    with _staged(path) as frames, _staged(path.with_suffix(".pdb")) as first, warnings.catch_warnings():
-        # Generated molecules have no box and no occupancies, and MDAnalysis says so for each file.
-        warnings.filterwarnings("ignore", category=UserWarning, module="MDAnalysis")
-        try:
-            precision = {"precision": _XTC_DECIMALS} if path.suffix.lower() == ".xtc" else {}
-            writer = MDAnalysis.Writer(str(frames), universe.atoms.n_atoms, dt=universe.trajectory.dt, multiframe=True, **precision)
-        except (TypeError, ValueError) as error:
-            raise InputError(f"{path}: MDAnalysis writes no trajectories with this ending; use .xtc") from error
-        with writer:
-            for _ in universe.trajectory:
-                writer.write(universe.atoms)
-        universe.trajectory[0]
-        universe.atoms.write(str(first))
-        if universe.dimensions is None:
-            _remove_box(first)
+def _source(
+    backmapper: Backmapper,
+    reference: MDAnalysis.Universe,
+    series: list[FloatArray],
+    features: FloatArray,
+    trajectories: NDArray[np.intp],
+    seeds: Seeds,
+) -> tuple[FrameSource, NDArray[np.intp] | None]:
+    """Return where positions come from, and which frames of the reference they are, if they are."""
+    if len(features) * len(backmapper.atoms) * 12 > IN_MEMORY and builds_pieces(backmapper):
+        return BuiltFrames(backmapper, features, trajectories, seeds), None
+    starts = np.flatnonzero(np.diff(trajectories, prepend=-1))
+    made = [
+        backmapper.backmap(values, rng=seeds.numpy(f"backmap {index}"))
+        for index, values in zip(trajectories[starts], (values for values in series if len(values)), strict=True)
+    ]
+    flags = {name: np.concatenate([structures.flags[name] for structures in made]) for name in made[0].flags}
+    if made[0].reference_frames is not None:
+        rows = np.concatenate([structures.reference_frames for structures in made])
+        return LibraryFrames(reference.trajectory, rows, backmapper.atoms, flags), rows
+    return StoredFrames(np.concatenate([_positions(structures) for structures in made]), flags), None
 
 
-def _remove_box(pdb: Path) -> None:
-    """Remove the box of 1 Å that MDAnalysis invents for PDB files without one, and that OpenMM would believe."""
-    lines = pdb.read_text().splitlines(keepends=True)
-    pdb.write_text("".join(line for line in lines if line[:6] != "CRYST1" and line.split()[:2] != ["REMARK", "285"]))
+def _positions(structures: Structures) -> FloatArray:
+    assert structures.positions is not None
+    return structures.positions
 
 
-@contextmanager
-def _staged(path: Path) -> Iterator[Path]:
-    """Yield a temporary name with the same ending, renamed to `path` if the block succeeds and removed if not."""
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
-    try:
-        yield temporary
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)
+def _provenance(generated: FeatureTrajectories, choice: Choice, seed: int) -> dict[str, Any]:
+    return {
+        "synthetic": True,
+        "openmm-trajgan": version("openmm-trajgan"),
+        "MDAnalysis": MDAnalysis.__version__,
+        "method": choice.method,
+        "reason": choice.reason,
+        "seed": seed,
+        "schema": generated.schema.model_dump(mode="json"),
+        "schema digest": generated.schema.digest,
+        "generated": dict(generated.provenance),
+    }
 
 
 def _chosen(generated: FeatureTrajectories, trajectory: int | None) -> Sequence[int]:
@@ -176,60 +164,3 @@ def _chosen(generated: FeatureTrajectories, trajectory: int | None) -> Sequence[
     if not any(len(generated.values[index]) for index in chosen):
         raise InputError("expected at least one generated frame, found none; generate some first")
     return chosen
-
-
-def _molecule(topology: Any) -> tuple[Any, NDArray[np.float64] | None]:
-    """Return an openmm.app.Topology and, if it was read from a file, the structure there, ``(1, n_atoms, 3)`` in nm."""
-    if hasattr(topology, "getNumAtoms"):
-        return topology, None
-    if not isinstance(topology, (str, os.PathLike)):
-        raise InputError(
-            f"expected an openmm.app.Topology or the path of a PDB file, found {type(topology).__name__}; "
-            "pass topology=simulation.topology"
-        )
-    if not Path(topology).is_file():
-        raise InputError(f"{topology}: no such file; give the path of a PDB file")
-    from openmm import app, unit
-
-    pdb = app.PDBFile(str(topology))
-    return pdb.topology, np.asarray(pdb.getPositions(asNumpy=True).value_in_unit(unit.nanometer))[None]
-
-
-def _whole(topology: Any, reference: Any) -> MDAnalysis.Universe:
-    """Return reference structures as a Universe of the topology."""
-    if reference is None:
-        raise InputError(
-            "expected reference structures for what the features do not tell, found none; pass reference=buffer, "
-            "reference=positions (n_reference, n_atoms, 3) in nm, or the path of a PDB file as topology"
-        )
-    if isinstance(reference, MDAnalysis.Universe):
-        angstrom = reference.trajectory.timeseries(order="fac")
-    else:
-        angstrom = _ANGSTROM * np.asarray(reference.structures() if hasattr(reference, "structures") else reference)
-    n_atoms = topology.getNumAtoms()
-    if angstrom.ndim != 3 or angstrom.shape[1:] != (n_atoms, 3) or not len(angstrom):
-        raise InputError(
-            f"expected reference positions (n_reference, {n_atoms}, 3) in nm, found {angstrom.shape}; "
-            "give the structures of the atoms in the topology, in its order, as one array"
-        )
-    return MDAnalysis.Universe(topology, angstrom.astype(np.float32))
-
-
-def _restore_numbering(universe: MDAnalysis.Universe, topology: Any) -> None:
-    """Give residues and chains the ids of the topology; MDAnalysis has counted them anew."""
-    ids = [residue.id for residue in topology.residues()]
-    try:
-        numbers = [int(identifier) for identifier in ids]
-    except ValueError:
-        warnings.warn(f"residue ids such as {ids[0]!r} are not all integers; residues are numbered from 1", stacklevel=3)
-    else:
-        universe.residues.resids = numbers
-        universe.residues.resnums = numbers
-    universe.segments.segids = [chain.id for chain in topology.chains()]
-
-
-def _particle() -> MDAnalysis.Universe:
-    universe = MDAnalysis.Universe.empty(1)
-    for attribute, value in (("names", "X"), ("types", "X"), ("resnames", "X"), ("resids", 1), ("segids", "X")):
-        universe.add_TopologyAttr(attribute, [value])
-    return universe

@@ -1,6 +1,6 @@
 """What a place for frames must do; the window buffer is built on any such place."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -69,6 +69,14 @@ class FrameStore(Protocol):
 
     def structures(self, stream: str) -> NDArray[np.float32] | None:
         """Return that stretch, or None."""
+        ...
+
+    def labels(self) -> dict[str, str | float]:
+        """Return the condition of every stream that has one, by name of the stream."""
+        ...
+
+    def set_labels(self, labels: Mapping[str, str | float]) -> None:
+        """Record conditions in place of those recorded before."""
         ...
 
     def flush(self) -> None:

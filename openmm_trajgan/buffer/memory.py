@@ -1,6 +1,7 @@
 """Frames in memory."""
 
 from bisect import bisect_left
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,6 +63,7 @@ class MemoryStore:
         self.schema = schema
         self._segments: dict[str, list[GrowingSegment]] = {}
         self._structures: dict[str, NDArray[np.float32]] = {}
+        self._labels: dict[str, str | float] = {}
 
     def set_frame_interval(self, frame_interval: float) -> None:
         """See `FrameStore`."""
@@ -106,6 +108,14 @@ class MemoryStore:
     def structures(self, stream: str) -> NDArray[np.float32] | None:
         """See `FrameStore`."""
         return self._structures.get(stream)
+
+    def labels(self) -> dict[str, str | float]:
+        """See `FrameStore`."""
+        return dict(self._labels)
+
+    def set_labels(self, labels: Mapping[str, str | float]) -> None:
+        """See `FrameStore`."""
+        self._labels = dict(labels)
 
     def flush(self) -> None:
         """Nothing to do: memory holds what it holds."""

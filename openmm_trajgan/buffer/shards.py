@@ -3,6 +3,7 @@
 Layout of a buffer::
 
     buffer.json                                  format, version, schema
+    labels.json                                  condition of each stream, if the simulations had different ones
     streams/<stream>/000000-000000000000.npy     sealed shard: segment 0, frames 0 … n-1 of it
     streams/<stream>/000000-000000032768.rows    open shard: raw rows, appended one by one, the last may be torn
     streams/<stream>/structures.npy              a contiguous stretch of all-atom positions, nm
@@ -18,6 +19,7 @@ import os
 import re
 import shutil
 from bisect import bisect_left, bisect_right
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from io import BytesIO
@@ -160,7 +162,7 @@ class ShardStore:
 
     def __init__(self, path: Path, schema: FeatureSchema | None) -> None:
         self.path = path
-        self._header = path / "buffer.json"
+        self._header, self._label_file = path / "buffer.json", path / "labels.json"
         if self._header.is_file():
             self._schema = self._read_schema()
             if schema is not None:
@@ -345,6 +347,23 @@ class ShardStore:
         """See `FrameStore`."""
         path = self._folder(stream) / "structures.npy"
         return np.load(path, mmap_mode="r", allow_pickle=False) if path.exists() else None
+
+    def labels(self) -> dict[str, str | float]:
+        """See `FrameStore`."""
+        if not self._label_file.exists():
+            return {}
+        try:
+            labels = json.loads(self._label_file.read_text())
+            if not isinstance(labels, dict) or not all(type(label) in (str, int, float) for label in labels.values()):
+                raise ValueError("expected one number or text for each stream")
+        except ValueError as error:
+            raise InputError(f"{self._label_file}: not the labels of a window buffer ({error}); restore or remove it") from error
+        return labels
+
+    def set_labels(self, labels: Mapping[str, str | float]) -> None:
+        """See `FrameStore`."""
+        with replacing(self._label_file) as file:
+            file.write(json.dumps(dict(labels), indent=1).encode())
 
     def flush(self) -> None:
         """See `FrameStore`."""

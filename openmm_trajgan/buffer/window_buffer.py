@@ -1,6 +1,6 @@
 """Frames in, windows out."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -266,6 +266,27 @@ class WindowBuffer:
             "the buffer holds no structures; a reporter stores them after n_structures frames or when it is closed, "
             "or pass reference positions"
         )
+
+    @property
+    def labels(self) -> dict[str, str | float]:
+        """Condition, such as a temperature, that each stream was simulated under, by name; empty if none was recorded."""
+        return self._store.labels()
+
+    def set_labels(self, labels: Mapping[str, str | float]) -> None:
+        """Record the condition of streams, also of those that hold no frame yet.
+
+        Raises
+        ------
+        InputError
+            If another condition was recorded for one of them.
+        """
+        known = self._store.labels()
+        for stream, label in labels.items():
+            if known.setdefault(stream, label) != label:
+                raise InputError(
+                    f"label of {stream!r}: expected {known[stream]} as recorded before, found {label}; use another stream"
+                )
+        self._store.set_labels(known)
 
     def _known(self, streams: Iterable[str] | None) -> tuple[str, ...]:
         known = self.streams

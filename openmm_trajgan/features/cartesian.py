@@ -94,15 +94,23 @@ class AlignedCartesian(BlockFeaturizer):
         super().__init__(schema, int(indices.max()) + 1)
         self._indices, self.reference = indices, reference[indices]
 
-    def superpose(self, frames: AnyFloatArray) -> NDArray[np.float64]:
-        """Superpose the chosen atoms of `frames` ``(n_frames, n_atoms, 3)`` on the reference, ``(n_frames, n, 3)``, nm."""
+    def superpose(self, frames: AnyFloatArray, moved: NDArray[np.intp] | None = None) -> NDArray[np.float64]:
+        """Superpose the chosen atoms of `frames` ``(n_frames, n_atoms, 3)`` on the reference.
+
+        Returns
+        -------
+        numpy.ndarray
+            Positions of the chosen atoms afterwards, or of the atoms `moved` along with them, ``(n_frames, n, 3)``, nm.
+        """
         center = self.reference.mean(axis=0)
         centered = frames.take(self._indices, axis=1).astype(np.float64)
-        centered -= centered.mean(axis=1, keepdims=True)
+        middle = centered.mean(axis=1, keepdims=True)
+        centered -= middle
         covariance = centered.transpose(0, 2, 1) @ (self.reference - center)
         u, _, vt = np.linalg.svd(np.nan_to_num(covariance))  # without NaN, which LAPACK refuses; such positions stay NaN below
         u[:, :, 2] *= np.sign(np.linalg.det(u @ vt))[:, None]  # least singular value: the cheapest axis to keep the handedness
-        aligned: NDArray[np.float64] = centered @ (u @ vt) + center
+        shown = centered if moved is None else frames.take(moved, axis=1) - middle
+        aligned: NDArray[np.float64] = shown @ (u @ vt) + center
         return aligned
 
     def _compute(self, frames: AnyFloatArray, boxes: AnyFloatArray | None) -> FloatArray:

@@ -3,23 +3,23 @@
 Force field amber99sb-ildn (Lindorff-Larsen et al. 2010) with the OBC generalized Born model (Onufriev, Bashford & Case 2004) as an
 OpenMM ``GBSAOBCForce``; 300 K, LangevinMiddle at 1/ps, 4 fs with hydrogens of 3 amu and constrained bonds to hydrogen. The
 ``Reference`` platform is the fastest for so few atoms. ψ crosses between its α and β/PII basins about 25 times per ns; φ > 0 is not
-reached in nanoseconds at 300 K. Starting coordinates: made for this package from ideal geometry, minimised.
+reached in nanoseconds at 300 K: ``alanine_dipeptide_500K`` is the same molecule where φ crosses too. Starting coordinates: made for
+this package from ideal geometry, minimised.
 """
 
 from importlib.resources import as_file, files
 from typing import Any
 
 import numpy as np
-import openmm
 from numpy.typing import NDArray
 from openmm import app, unit
 
 from openmm_trajgan.errors import InputError
 from openmm_trajgan.features.torsions import Torsions
 from openmm_trajgan.systems.base import SimulatedSystem
+from openmm_trajgan.systems.implicit_water import implicit_water_simulation
 
 TEMPERATURE = 300.0  # K
-_EQUILIBRATION_STEPS = 5000  # 20 ps
 
 
 def topology_and_positions() -> tuple[app.Topology, NDArray[np.float64]]:
@@ -48,19 +48,7 @@ def build(seed: int, n_replicas: int = 1, temperature: float = TEMPERATURE) -> a
     """
     if n_replicas != 1:
         raise InputError(f"alanine dipeptide runs one replica per simulation, found n_replicas={n_replicas}")
-    topology, positions = topology_and_positions()
-    force_field = app.ForceField("amber99sbildn.xml", "amber99_obc.xml")
-    system = force_field.createSystem(topology, nonbondedMethod=app.NoCutoff, constraints=app.HBonds, hydrogenMass=3.0 * unit.amu)
-    integrator = openmm.LangevinMiddleIntegrator(temperature * unit.kelvin, 1 / unit.picosecond, 4 * unit.femtosecond)
-    integrator.setRandomNumberSeed(seed)
-    simulation = app.Simulation(topology, system, integrator, openmm.Platform.getPlatformByName("Reference"))
-    simulation.context.setPositions(positions)
-    simulation.minimizeEnergy()
-    simulation.context.setVelocitiesToTemperature(temperature * unit.kelvin, seed)
-    simulation.step(_EQUILIBRATION_STEPS)
-    simulation.currentStep = 0
-    simulation.context.setTime(0.0)
-    return simulation
+    return implicit_water_simulation(*topology_and_positions(), seed, temperature)
 
 
 def features() -> Torsions:

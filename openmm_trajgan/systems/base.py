@@ -20,7 +20,8 @@ class SimulatedSystem:
     title
         One line for reports.
     build
-        ``build(seed, n_replicas)`` returns an equilibrated ``openmm.app.Simulation`` at step 0 that holds `n_replicas` copies.
+        ``build(seed, n_replicas)`` returns an equilibrated ``openmm.app.Simulation`` at step 0 that holds `n_replicas` copies;
+        ``build(seed, n_replicas, label)`` does so at one of the conditions, if the system has `labels`.
     features
         Positions of one replica to features.
     report_interval
@@ -29,12 +30,26 @@ class SimulatedSystem:
         Independent copies that one simulation can hold.
     topology
         ``topology()`` returns the ``openmm.app.Topology`` of one replica for backmapping, or None if the features are coordinates.
+    labels
+        Conditions to learn from, such as temperatures, for replicas in turn; empty for a system with one condition. A simulation
+        is at one of them.
+    label_name
+        What the labels are, with the unit, for example ``"temperature, K"``.
+    with_structure
+        ``with_structure(text)`` returns the same system made of another structure, a PDB entry or file; None if there is one only.
     """
 
     name: str
     title: str
-    build: Callable[[int, int], app.Simulation]
+    build: Callable[..., app.Simulation]
     features: Callable[[], Featurizer]
     report_interval: int
     replicas_per_context: int = 1
     topology: Callable[[], Any] = lambda: None
+    labels: tuple[float, ...] = ()
+    label_name: str = ""
+    with_structure: Callable[[str], "SimulatedSystem"] | None = None
+
+    def simulation(self, seed: int, n_replicas: int = 1, label: float | None = None) -> app.Simulation:
+        """Build a simulation, at the condition `label` or, without, at the one that the system has by default."""
+        return self.build(seed, n_replicas) if label is None else self.build(seed, n_replicas, label)

@@ -4,6 +4,10 @@ The potential was fitted to the Brownian trajectory published with the method's 
 Trajectories using GANs": V/kT and the product of diffusion constant and frame interval (0.1 of a squared length) are what that
 trajectory fixes. Here the unit of length is 1 nm, kT = 1 kJ/mol and D = kT/(mγ) = 1 nm²/ps by choice, so that a frame is 0.1 ps:
 lengths, energies and times are those of a model, not of a molecule.
+
+The origin's generator made windows of 40,000 frames in one shot; its 50 training files are overlapping pieces of one trajectory of
+100,000 frames. The set-up without the overlap is ``trajgan collect triple_well --frames 40000 --replicas 100``: 100 independent
+windows of `ORIGIN_WINDOW` frames from one simulation.
 """
 
 import numpy as np
@@ -16,6 +20,7 @@ from openmm_trajgan.systems.base import SimulatedSystem
 TEMPERATURE = 1.0 / unit.MOLAR_GAS_CONSTANT_R.value_in_unit(unit.kilojoule_per_mole / unit.kelvin)  # K, where kT = 1 kJ/mol
 N_REPLICAS = 100
 STEP_SIZE = 0.005  # ps
+ORIGIN_WINDOW = 40_000  # frames
 POTENTIAL = (
     "-9.44*exp(-(x^2+y^2)/(2*0.789^2))"
     "-8.52*exp(-((x-1.474)^2+(y-1.474)^2)/(2*0.781^2))"

@@ -1,43 +1,112 @@
-"""Generated or collected torsions in, coordinates out."""
+"""Generated or collected features in, structures out, and how valid they are."""
 
 from pathlib import Path
+from typing import Any
 
+import MDAnalysis
 from pydantic import Field
 
-from openmm_trajgan.backmap.universe import to_universe, write_universe
+from openmm_trajgan.analysis.validity import StructureValidity
+from openmm_trajgan.analysis.validity_report import ValidityReport
+from openmm_trajgan.backmap import to_universe, write_universe
+from openmm_trajgan.backmap.choice import Method
+from openmm_trajgan.backmap.export import write_json, written_files
+from openmm_trajgan.backmap.molecule import molecule_of, reference_of, without_frames
 from openmm_trajgan.buffer import WindowBuffer
 from openmm_trajgan.errors import InputError
+from openmm_trajgan.features.from_schema import from_schema
+from openmm_trajgan.schema import FeatureSchema
 from openmm_trajgan.workflows.config import Argument, require_new
 from openmm_trajgan.workflows.data import DataConfig, as_trajectories, load_data
 
 
 class BackmapConfig(DataConfig):
-    """Turn features into coordinates and write them as a trajectory with a PDB file."""
+    """Turn features into structures and write them as a trajectory with a PDB file, and how valid they are beside MD."""
 
     features: Path = Argument(description="generated trajectories or a window buffer")
-    out: Path = Field(description="trajectory file to write, for example generated.xtc; a .pdb with the same name goes beside it")
+    out: Path = Field(
+        description="trajectory file to write, for example generated.xtc, or generated.trajgan for structures with features in "
+        "one file; a .pdb with the same name goes beside it"
+    )
     topology: Path = Field(description="PDB file of the molecule, with its bonds")
-    reference: Path | None = Field(None, description="window buffer whose structures give bonds and angles; default: the PDB file")
-    trajectory: int = Field(0, ge=0, description="index of the generated trajectory to write")
-    seed: int = Field(0, ge=0, description="seed of the choice of bonds and angles")
+    reference: Path | None = Field(
+        None,
+        description="structures of MD for what the features do not tell, and to compare with: a window buffer, or a trajectory of "
+        "the atoms in the topology; default: the PDB file",
+    )
+    method: Method | None = Field(None, description="how structures are made; default: by the features and the molecule")
+    trajectory: int | None = Field(0, ge=0, description="index of the generated trajectory to write")
+    seed: int = Field(0, ge=0, description="seed of what the method draws")
     force: bool = Field(False, description="replace existing files")
 
 
 def run(config: BackmapConfig) -> str:
-    """Backmap, write and return what was done in words."""
-    pdb = config.out.with_suffix(".pdb")
-    for path in (config.out, pdb):
+    """Backmap, write, measure and return what was done in words."""
+    pdb, report_file = config.out.with_suffix(".pdb"), config.out.with_suffix(".validity.json")
+    for path in (*written_files(config.out), report_file):
         require_new(path, force=config.force)
     if not config.topology.is_file():
         raise InputError(f"{config.topology}: no such file; give a PDB file of the molecule")
     if config.topology.resolve() == pdb.resolve():
         raise InputError(f"{pdb}: is the --topology and would be replaced by the first frame; choose another --out")
     features = as_trajectories(load_data(config.features, config))
-    reference = None if config.reference is None else load_data(config.reference, config)
-    if reference is not None and not isinstance(reference, WindowBuffer):
-        raise InputError(f"{config.reference}: holds no structures; give the window buffer of the simulation")
-    universe = to_universe(features, config.topology, reference, trajectory=config.trajectory, seed=config.seed)
+    reference = None if config.reference is None else _reference(config.reference, config.topology)
+    universe = to_universe(
+        features, config.topology, reference, method=config.method, trajectory=config.trajectory, seed=config.seed
+    )
     write_universe(universe, config.out, overwrite=config.force)
     config.write_beside(config.out)
-    frames = universe.trajectory
-    return f"{config.out}, {pdb}: {frames.n_frames} frames of {len(universe.atoms)} atoms, one every {frames.dt:g} ps"
+    frames, provenance = universe.trajectory, universe.trajectory.provenance
+    lines = [
+        f"{config.out}, {pdb}: {frames.n_frames} frames of {len(universe.atoms)} atoms, one every {frames.dt:g} ps",
+        f"Method {provenance['method']}: {provenance['reason']}.",
+    ]
+    if reference is not None:
+        report = compare_with_md(universe, reference)
+        write_json(report.as_dict(), report_file)
+        lines.append(f"{report.sentence} All figures: {report_file}")
+    return "\n".join(lines)
+
+
+def compare_with_md(universe: MDAnalysis.Universe, reference: MDAnalysis.Universe) -> ValidityReport:
+    """Measure generated structures beside those of MD, and their features where the schema tells how.
+
+    Parameters
+    ----------
+    universe
+        From `to_universe`.
+    reference
+        Structures of MD, of all atoms of the molecule.
+    """
+    atoms = universe.trajectory.provenance["atoms"]
+    schema = universe.trajectory.schema
+    group = reference.atoms
+    if atoms is not None:
+        group, schema = reference.atoms[atoms], _renumbered(schema, atoms)
+    try:
+        featurizer: Any = from_schema(schema)
+    except InputError:
+        featurizer = None
+    report: ValidityReport = StructureValidity(universe, group, featurizer=featurizer).run().results.report
+    return report
+
+
+def _renumbered(schema: FeatureSchema, atoms: list[int]) -> FeatureSchema:
+    """Count the atoms of the features among those that are there."""
+    place = {atom: index for index, atom in enumerate(atoms)}
+    renumbered = tuple(tuple(place[atom] for atom in each) for each in schema.atoms)
+    return FeatureSchema.model_validate({**schema.model_dump(), "atoms": renumbered})
+
+
+def _reference(path: Path, topology: Path) -> MDAnalysis.Universe:
+    molecule = molecule_of(topology)
+    if (path / "buffer.json").exists():
+        return reference_of(molecule, WindowBuffer(path))
+    if not path.is_file():
+        raise InputError(f"{path}: no such file or window buffer; give structures of MD")
+    try:
+        universe = without_frames(molecule).load_new(str(path))
+    except (OSError, TypeError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(f"{path}: not a window buffer, and no trajectory that fits {topology} ({reason})") from error
+    return universe

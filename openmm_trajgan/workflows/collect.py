@@ -3,10 +3,11 @@
 import multiprocessing
 import os
 import time
+from collections.abc import Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -16,11 +17,13 @@ from openmm_trajgan.features.base import Featurizer
 from openmm_trajgan.seeding import Seeds
 from openmm_trajgan.storage import replacing
 from openmm_trajgan.systems import NAMES, get_system
+from openmm_trajgan.systems.base import SimulatedSystem
 from openmm_trajgan.workflows.config import Argument, WorkflowConfig, replace_folder, require_new
 from openmm_trajgan.workflows.progress import progress_bar
 
 _FRAMES_PER_CHECKPOINT = 2000
 _POLL_SECONDS = 0.5
+_NAMES_SHOWN = 8
 
 
 class CollectConfig(WorkflowConfig):
@@ -32,6 +35,13 @@ class CollectConfig(WorkflowConfig):
     out: Path = Field(description="window buffer to write, a folder")
     frames: int | None = Field(None, gt=0, description="frames per replica to simulate")
     replicas: int = Field(1, gt=0, description="independent replicas to simulate")
+    label: list[float] = Field(
+        [], description="condition to simulate at, such as a temperature, for replicas in turn; default those of the system"
+    )
+    structure: str | None = Field(
+        None,
+        description="for binding: PDB entry (downloaded) or PDB file to take instead, 2CPP or FILE, or FILE:RESIDUE of the ligand",
+    )
     seed: int | None = Field(None, ge=0, description="root seed of the simulations; none draws one and records it")
     processes: int | None = Field(None, gt=0, description="simulations at a time; none means one per core")
     topology: Path | None = Field(None, description="PDB file of stored MD")
@@ -54,6 +64,8 @@ class CollectConfig(WorkflowConfig):
             raise ValueError("give either the name of a system or --topology with --trajectory")
         if self.system is not None and self.frames is None:
             raise ValueError("--frames is missing: how many frames per replica to simulate")
+        if self.system is None and (self.label or self.structure):
+            raise ValueError("--label and --structure are for systems to simulate; leave them out")
         if self.topology is not None and not self.trajectory:
             raise ValueError("--trajectory is missing: one file per replica")
         return self
@@ -67,9 +79,11 @@ def run(config: CollectConfig) -> str:
     config = config.with_seed()
     if config.system is not None:
         assert config.frames is not None
-        get_system(config.system)  # a wrong name must not cost a folder
+        system = get_system(config.system, config.structure)  # a wrong name must not cost a folder
+        _labels(system, config.label)
         if not config.resume:
             replace_folder(config.out)
+            WindowBuffer(config.out, schema=system.features().schema).close()  # first: it wants a folder of its own
             config.write_beside(config.out)
         collect_system(
             config.system,
@@ -78,6 +92,8 @@ def run(config: CollectConfig) -> str:
             n_replicas=config.replicas,
             seed=config.seed,
             n_structures=config.structures,
+            labels=config.label,
+            structure=config.structure,
             processes=config.processes,
             resume=config.resume,
         )
@@ -91,9 +107,12 @@ def run(config: CollectConfig) -> str:
         config.write_beside(config.out)
     buffer = WindowBuffer(config.out)
     interval = buffer.schema.frame_interval or 0.0
+    labels = ", ".join(f"{label:g}" for label in sorted({float(label) for label in buffer.labels.values()}))
+    names = buffer.schema.names
+    shown = ", ".join(names) if len(names) <= _NAMES_SHOWN else f"{', '.join(names[:_NAMES_SHOWN])}, … {len(names)} in all"
     return (
         f"{config.out}: {buffer.n_frames} frames of {len(buffer.streams)} replicas, one every {interval:g} ps, "
-        f"features {', '.join(buffer.schema.names)}"
+        f"features {shown}{f', conditions {labels}' if labels else ''}"
     )
 
 
@@ -104,6 +123,8 @@ def collect_system(
     n_frames: int,
     n_replicas: int,
     n_structures: int = 500,
+    labels: Sequence[float] = (),
+    structure: str | None = None,
     seed: int | None = None,
     processes: int | None = None,
     resume: bool = False,
@@ -122,6 +143,10 @@ def collect_system(
     n_structures
         Consecutive frames per simulation to keep with all positions, for backmapping and to compare structures with; at most
         64 MiB, and none of systems whose features are coordinates.
+    labels
+        Conditions for replicas in turn, which the buffer keeps; default those of the system.
+    structure
+        PDB entry or file for systems that take another than their own.
     seed
         Root seed; replica k is the same whatever the number of processes.
     processes
@@ -139,22 +164,31 @@ def collect_system(
     Raises
     ------
     InputError
-        If there is no such system.
+        If there is no such system, structure or condition.
     """
-    system = get_system(name)
+    system = get_system(name, structure)
+    conditions = _labels(system, labels)
     seeds = Seeds(seed)
     buffer = WindowBuffer(out, schema=system.features().schema)
     (out / "checkpoints").mkdir(exist_ok=True)
     per_context = system.replicas_per_context
-    jobs = []
+    jobs: list[tuple[Any, ...]] = []
+    kept: dict[str, float] = {}
     for start in range(0, n_replicas, per_context):
         n_here = min(per_context, n_replicas - start)
         stream = f"replica{start:04d}" if per_context == 1 else f"batch{start // per_context:04d}-replica"
-        jobs.append((name, out, stream, n_here, n_frames, n_structures, seeds.integer(f"replica {start}")))
+        label = conditions[len(jobs) % len(conditions)] if conditions else None
+        if label is not None:
+            kept[stream] = label
+        jobs.append(
+            (name, out, stream, n_here, n_frames, n_structures, seeds.integer(f"replica {start}"), label, structure, resume)
+        )
+    if kept:
+        buffer.set_labels(kept)
     pool = executor or ProcessPoolExecutor(
         min(processes or os.cpu_count() or 1, len(jobs)), mp_context=multiprocessing.get_context("spawn")
     )
-    futures: list[Future[None]] = [pool.submit(simulate_replicas, *job, resume) for job in jobs]
+    futures: list[Future[None]] = [pool.submit(simulate_replicas, *job) for job in jobs]
     try:
         with progress_bar(n_frames * n_replicas, "simulating", "frame", done=buffer.n_frames) as bar:
             while not all(future.done() for future in futures):
@@ -172,14 +206,23 @@ def collect_system(
 
 
 def simulate_replicas(
-    name: str, out: Path, stream: str, n_replicas: int, n_frames: int, n_structures: int, seed: int, resume: bool
+    name: str,
+    out: Path,
+    stream: str,
+    n_replicas: int,
+    n_frames: int,
+    n_structures: int,
+    seed: int,
+    label: float | None,
+    structure: str | None,
+    resume: bool,
 ) -> None:
     """Run one simulation, which holds `n_replicas` replicas, up to `n_frames` frames; a job for a worker process."""
     from openmm_trajgan.windows.reporter import WindowReporter
 
-    system = get_system(name)
+    system = get_system(name, structure)
     checkpoint = out / "checkpoints" / f"{stream}.chk"
-    simulation = system.build(seed, n_replicas)
+    simulation = system.simulation(seed, n_replicas, label)
     if resume and checkpoint.exists():
         simulation.loadCheckpoint(str(checkpoint))
     buffer = WindowBuffer(out)
@@ -201,6 +244,13 @@ def simulate_replicas(
             simulation.saveCheckpoint(file)
     reporter.close()
     buffer.close()
+
+
+def _labels(system: SimulatedSystem, asked: Sequence[float]) -> tuple[float, ...]:
+    """Conditions to simulate at: those asked for, or those of the system."""
+    if asked and not system.labels:
+        raise InputError(f"label: {system.name} has one condition only, found {asked[0]:g}; leave it out")
+    return tuple(asked) or system.labels
 
 
 def collect_stored(topology: Path, trajectories: list[Path], out: Path, kind: str, n_structures: int = 500) -> WindowBuffer:

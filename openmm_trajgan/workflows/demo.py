@@ -9,12 +9,13 @@ from pydantic import Field
 
 from openmm_trajgan.analysis.audit import Audit, audit
 from openmm_trajgan.analysis.pictures import overview
-from openmm_trajgan.backmap.universe import to_universe, write_universe
+from openmm_trajgan.backmap import to_universe, write_universe
 from openmm_trajgan.buffer import WindowBuffer
+from openmm_trajgan.errors import InputError
 from openmm_trajgan.schema import FeatureTrajectories
 from openmm_trajgan.seeding import Seeds
 from openmm_trajgan.storage import replacing
-from openmm_trajgan.systems import NAMES, get_system
+from openmm_trajgan.systems import get_system
 from openmm_trajgan.workflows.collect import collect_system
 from openmm_trajgan.workflows.config import Argument, WorkflowConfig, replace_folder, require_new
 from openmm_trajgan.workflows.estimator import TrajGAN
@@ -54,7 +55,7 @@ QUICK = {
 class DemoConfig(WorkflowConfig):
     """Simulate a system, learn from it, generate more of it and report how good that is."""
 
-    system: str = Argument("alanine_dipeptide", description=f"system: {', '.join(NAMES)}")
+    system: str = Argument("alanine_dipeptide", description=f"system: {', '.join(PROTOCOLS)}")
     out: Path = Field(description="folder to write everything to")
     minutes: float | None = Field(None, gt=0, description="how long to train, minutes; default: as suits the system")
     seed: int = Field(1, ge=0, description="root seed of simulation, training and generation")
@@ -67,6 +68,11 @@ class DemoConfig(WorkflowConfig):
 def run(config: DemoConfig) -> str:
     """Run all stages, each of which leaves its result in the folder, and return five lines about it."""
     system = get_system(config.system)
+    if config.system not in PROTOCOLS:
+        raise InputError(
+            f"{config.system}: no demonstration of it yet, there are {', '.join(PROTOCOLS)}; "
+            f"use trajgan collect {config.system}, then trajgan train"
+        )
     protocol = (QUICK if config.quick else PROTOCOLS)[config.system]
     minutes = config.minutes or protocol.minutes
     out, seeds = config.out, Seeds(config.seed)

@@ -1,6 +1,7 @@
 """Fit and generate: the model as one object."""
 
 import hashlib
+import sys
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,6 +30,7 @@ from openmm_trajgan.training.config import TrainingConfig
 from openmm_trajgan.training.trainer import Trainer
 from openmm_trajgan.workflows.progress import progress_bar
 from openmm_trajgan.workflows.validation import validation_score
+from openmm_trajgan.workflows.window_length import choose_window_length
 
 _CONTEXT_LENGTH = 64
 _WINDOWS_FOR_SCALES, _VALUES_FOR_SCALES = 4096, 2**21
@@ -51,7 +53,8 @@ class TrajGAN:
     Parameters
     ----------
     window_length
-        Frames drawn in one shot, at least 4. It should cover a good part of the slowest relaxation of interest.
+        Frames drawn in one shot, at least 4. None chooses about the time of the slowest process of the data, 16 to 512 frames;
+        `training_record` says what and why.
     context_length
         How many frames before the newest one the continuation may depend on; fewer where the trajectories are short.
     training
@@ -78,13 +81,13 @@ class TrajGAN:
 
     def __init__(
         self,
-        window_length: int = 64,
+        window_length: int | None = None,
         *,
         context_length: int = _CONTEXT_LENGTH,
         training: TrainingConfig | None = None,
         device: str = "cpu",
     ) -> None:
-        if window_length < 4:
+        if window_length is not None and window_length < 4:
             raise InputError(f"window_length: expected at least 4 frames, found {window_length}; use for example 64, 256 or 1000")
         if context_length < 0:
             raise InputError(f"context_length: expected 0 or more frames, found {context_length}")
@@ -155,15 +158,20 @@ class TrajGAN:
         root = about["seed"] if state is not None else Seeds(seed).root
         replicas = buffer.streams if isinstance(data, WindowBuffer) else data.replica_names
         by_replica = _by_replica(labels, replicas)
-        trainer = self._trainer(buffer, root, by_replica, validation)
+        trajectories = buffer.trajectories()
+        if self.window_length is None:
+            window_length, choice = choose_window_length(trajectories)
+        else:
+            window_length, choice = self.window_length, f"windows of {self.window_length} frames, as asked"
+        trainer = self._trainer(buffer, window_length, root, by_replica, validation)
         run = {
             "seed": root if seed is None else seed,
             "steps": steps,
-            "window_length": self.window_length,
+            "window_length": window_length,
             "context_length": trainer.generator.config.context_length,
             "config": self.training.as_dict(),
             "features": buffer.schema.digest,
-            "data": _digest(buffer.trajectories()),
+            "data": _digest(trajectories),
             "labels": by_replica,
             "validation": None if validation is None else _digest(validation),
         }
@@ -180,6 +188,8 @@ class TrajGAN:
             trainer.plan_seconds(60 * minutes)
         start = time.perf_counter()
         with progress_bar(trainer.n_steps, "training", "step", done=trainer.step, shown=progress) as bar:
+            if progress:
+                bar.write(choice, file=sys.stderr)
 
             def show(step: int, n_steps: int, figures: dict[str, float]) -> None:
                 bar.set_postfix({name: f"{value:.3f}" for name, value in figures.items()}, refresh=False)
@@ -189,6 +199,7 @@ class TrajGAN:
             trainer.run(progress=show, checkpoint=save)
         record = {
             **run,
+            "choice": choice,
             "n_frames": buffer.n_frames,
             "n_likelihood_steps": trainer.n_likelihood_steps,
             "n_adversarial_steps": trainer.n_adversarial_steps,
@@ -206,16 +217,17 @@ class TrajGAN:
     def _trainer(
         self,
         buffer: WindowBuffer,
+        window_length: int,
         seed: int,
         labels: Mapping[str, Label] | None = None,
         validation: FeatureTrajectories | None = None,
     ) -> Trainer:
-        shortest = self.window_length + 1
+        shortest = window_length + 1
         lengths = buffer.segment_lengths
         usable = [length for length in lengths if length >= shortest]
         if not usable:
             raise InputError(
-                f"window_length={self.window_length} needs trajectories of at least {shortest} frames, "
+                f"window_length={window_length} needs trajectories of at least {shortest} frames, "
                 f"the longest has {max(lengths, default=0)}; use a shorter window or longer trajectories"
             )
         if len(usable) < len(lengths):
@@ -226,7 +238,7 @@ class TrajGAN:
             )
         encoding = None if labels is None else LabelEncoding.of(list(labels.values()))
         context_length = min(self.context_length, min(usable) - shortest)
-        config = GeneratorConfig(self.window_length, context_length, n_labels=0 if encoding is None else encoding.size)
+        config = GeneratorConfig(window_length, context_length, n_labels=0 if encoding is None else encoding.size)
         windows = buffer.windows(config.n_frames)
         encoded = None
         if labels is not None and encoding is not None:

@@ -4,7 +4,9 @@ from pathlib import Path
 
 from pydantic import Field
 
+from openmm_trajgan.buffer import WindowBuffer
 from openmm_trajgan.errors import InputError
+from openmm_trajgan.schema import FeatureTrajectories
 from openmm_trajgan.workflows.config import Argument, require_new
 from openmm_trajgan.workflows.data import DataConfig, as_trajectories, load_data
 from openmm_trajgan.workflows.estimator import TrajGAN
@@ -15,9 +17,13 @@ class TrainConfig(DataConfig):
 
     data: Path = Argument(description="window buffer, .npy/.npz file, or folder of .npy files (one trajectory each)")
     out: Path = Field(description="model file to write, for example model.trajgan")
-    window_length: int = Field(64, description="frames drawn in one shot; trajectories need one frame more")
+    window_length: int | None = Field(
+        None, description="frames drawn in one shot, trajectories need one frame more; none chooses by the slowest process"
+    )
     label: list[str] = Field(
-        [], description="condition of each replica in turn, for example its temperature; once per replica, numbers or texts"
+        [],
+        description="condition of each replica in turn, for example its temperature; once per replica, numbers or texts; "
+        "default what a window buffer holds",
     )
     validation: Path | None = Field(None, description="other trajectories, by which to choose between stages of the training")
     minutes: float = Field(3.0, gt=0, description="how long to train, minutes")
@@ -36,6 +42,12 @@ def parse_labels(texts: list[str]) -> list[str] | list[float]:
         return texts
 
 
+def stored_labels(data: FeatureTrajectories | WindowBuffer) -> dict[str, str | float] | None:
+    """Return the conditions that a buffer holds, if there is more than one to tell apart."""
+    labels = data.labels if isinstance(data, WindowBuffer) else {}
+    return labels if len(set(labels.values())) > 1 else None
+
+
 def run(config: TrainConfig) -> str:
     """Train, write the model and return what was done in words."""
     require_new(config.out, force=config.force)
@@ -47,9 +59,10 @@ def run(config: TrainConfig) -> str:
     gan = TrajGAN(config.window_length, device=config.device)
     data = load_data(config.data, config)
     validation = None if config.validation is None else as_trajectories(load_data(config.validation, config, data.schema))
+    labels = parse_labels(config.label) or stored_labels(data)
     gan.fit(
         data,
-        labels=parse_labels(config.label) or None,
+        labels=labels,
         validation=validation,
         minutes=config.minutes,
         steps=config.steps,
@@ -62,7 +75,9 @@ def run(config: TrainConfig) -> str:
     config.model_copy(update={"seed": record["seed"]}).write_beside(config.out)
     checkpoint.unlink(missing_ok=True)
     steps = record["n_likelihood_steps"] + record["n_adversarial_steps"]
+    conditions = ", ".join(map(str, gan.bundle.labels.values)) if gan.bundle.labels is not None else ""
     return (
         f"{config.out}: trained on {record['n_frames']} frames of {len(record['replicas'])} trajectories "
-        f"in {record['seconds']:.0f} s, {steps} steps, seed {record['seed']} (repeat exactly with --steps {steps})"
+        f"in {record['seconds']:.0f} s, {record['choice']}{', conditions ' + conditions if conditions else ''}; "
+        f"{steps} steps, seed {record['seed']} (repeat exactly with --steps {steps} --window-length {record['window_length']})"
     )

@@ -9,7 +9,7 @@ from openmm import unit
 from scipy.spatial.distance import jensenshannon
 
 from openmm_trajgan.analysis.sketch import sketch
-from openmm_trajgan.analysis.structure import StructureObservables
+from openmm_trajgan.analysis.structure import StructureGeometry
 from openmm_trajgan.analysis.structure_comparison import compare_structures
 from openmm_trajgan.backmap import InternalCoordinates
 from openmm_trajgan.errors import InputError
@@ -24,6 +24,12 @@ HARD = ("bond lengths", "bond length spread", "angles", "angle spread", "clashes
 def universe(frames):
     """Frames of alanine dipeptide, nm, as a Universe with bonds."""
     return MDAnalysis.Universe(TOPOLOGY, np.asarray(frames, dtype=np.float32) * 10)
+
+
+def observed(molecule, frames=slice(None)):
+    """What is measured in frames of a Universe or an AtomGroup."""
+    every = np.arange(len(molecule.universe.trajectory))
+    return StructureGeometry(molecule).measure_frames(molecule.atoms, every[frames])
 
 
 def without_bonds(frames):
@@ -73,17 +79,19 @@ def held_out(md):
 
 def test_observables_are_what_they_say(md):
     trajectory = universe(md[:50])
-    results = StructureObservables(trajectory).run().results
+    results = observed(trajectory)
     pairs = trajectory.bonds.indices
-    np.testing.assert_allclose(results.bond_lengths, np.linalg.norm(md[:50, pairs[:, 0]] - md[:50, pairs[:, 1]], axis=2), atol=1e-6)
-    assert results.angles.shape == (50, 36)  # six at each of four tetrahedral atoms, three at each of four planar ones
-    np.testing.assert_allclose(results.phi_psi[:, 0], alanine_dipeptide.features()(md[:50]), atol=1e-4)
     np.testing.assert_allclose(
-        results.radius_of_gyration, [trajectory.atoms.radius_of_gyration() / 10 for _ in trajectory.trajectory], atol=1e-6
+        results["bond_lengths"], np.linalg.norm(md[:50, pairs[:, 0]] - md[:50, pairs[:, 1]], axis=2), atol=1e-6
     )
-    assert (results.handedness == 1).all()
-    assert results.reasons == {}
-    assert not results.clashing.any()
+    assert results["angles"].shape == (50, 36)  # six at each of four tetrahedral atoms, three at each of four planar ones
+    np.testing.assert_allclose(results["phi_psi"][:, 0], alanine_dipeptide.features()(md[:50]), atol=1e-4)
+    np.testing.assert_allclose(
+        results["radius_of_gyration"], [trajectory.atoms.radius_of_gyration() / 10 for _ in trajectory.trajectory], atol=1e-6
+    )
+    assert (results["handedness"] == 1).all()
+    assert StructureGeometry(trajectory).reasons == {"alpha_distances": "no adjacent alpha carbons"}
+    assert not results["clashing"].any()
 
 
 def test_angles_of_water():
@@ -91,17 +99,17 @@ def test_angles_of_water():
     water = MDAnalysis.Universe.empty(3, trajectory=True)
     water.add_TopologyAttr("bonds", [(0, 1), (2, 1)])
     water.atoms.positions = [[np.sin(half), np.cos(half), 0], [0, 0, 0], [-np.sin(half), np.cos(half), 0]]
-    assert StructureObservables(water).run().results.angles == pytest.approx(np.radians(104.5), abs=1e-5)
+    assert observed(water)["angles"] == pytest.approx(np.radians(104.5), abs=1e-5)
 
 
-def test_start_stop_step_and_groups_count_their_own_atoms(md):
+def test_chosen_frames_and_groups_count_their_own_atoms(md):
     trajectory = universe(md[:20])
     heavy = trajectory.select_atoms("not name H*")
-    analysis = StructureObservables(heavy).run(start=2, stop=12, step=3)
-    assert analysis.results.bond_lengths.shape == (4, 9)
-    assert analysis.bonds.max() == 9
-    whole = StructureObservables(trajectory).run().results
-    np.testing.assert_allclose(analysis.results.phi_psi, whole.phi_psi[2:12:3], atol=1e-6)
+    some = observed(heavy, slice(2, 12, 3))
+    assert some["bond_lengths"].shape == (4, 9)
+    assert StructureGeometry(heavy).bonds.max() == 9
+    whole = observed(trajectory)
+    np.testing.assert_allclose(some["phi_psi"], whole["phi_psi"][2:12:3], atol=1e-6)
 
 
 def test_bonds_that_the_topology_lacks_are_guessed(md):
@@ -110,7 +118,7 @@ def test_bonds_that_the_topology_lacks_are_guessed(md):
     partly = universe(md[:1])
     partly.delete_bonds([bond for bond in partly.bonds if 8 in bond.indices or 10 in bond.indices])
     for found in (partly, without_bonds(md[:1])):
-        assert sorted(np.sort(StructureObservables(found).bonds, axis=1).tolist()) == sorted(expected)
+        assert sorted(np.sort(StructureGeometry(found).bonds, axis=1).tolist()) == sorted(expected)
 
 
 @pytest.mark.parametrize(("last", "clashes"), [(3, (0, 0)), (4, (1, 0))])
@@ -118,8 +126,8 @@ def test_clashes_are_more_than_three_bonds_apart(last, clashes):
     """A chain of atoms 0.3 nm apart whose atom `last` comes back to 0.15 nm from the first."""
     positions = np.array([[0.3 * index, 0, 0] for index in range(6)])
     positions[last] = [0, 0.15, 0]
-    results = StructureObservables(chain(positions)).run().results
-    assert (results.heavy_clashes[0], results.clashes[0]) == clashes
+    results = observed(chain(positions))
+    assert (results["heavy_clashes"][0], results["clashes"][0]) == clashes
 
 
 @pytest.mark.parametrize(
@@ -135,14 +143,14 @@ def test_clashes_are_more_than_three_bonds_apart(last, clashes):
 def test_hydrogen_may_come_closer(distance, elements, clashes):
     positions = np.array([[0.3 * index, 0, 0] for index in range(6)])
     positions[4] = [0, distance, 0]
-    results = StructureObservables(chain(positions, elements)).run().results
-    assert (results.heavy_clashes[0], results.clashes[0]) == clashes
-    assert results.clashing[0] == any(clashes)
+    results = observed(chain(positions, elements))
+    assert (results["heavy_clashes"][0], results["clashes"][0]) == clashes
+    assert results["clashing"][0] == any(clashes)
 
 
-def test_backmapped_structures_have_the_hard_coordinates_of_md(reference, held_out):
+def test_backmapped_structures_have_the_hard_coordinates_of_md(md, reference, held_out):
     features = alanine_dipeptide.features()
-    backmapper = InternalCoordinates().fit(features, reference)
+    backmapper = InternalCoordinates().fit(features, universe(md[:N_MD]))
     built = universe(backmapper.backmap(features(held_out), rng=np.random.default_rng(1)).positions)
     comparison = compare_structures(reference, built)
     assert comparison.n_frames == N_USED
@@ -154,9 +162,8 @@ def test_backmapped_structures_have_the_hard_coordinates_of_md(reference, held_o
 
 def test_one_set_of_bonds_for_all_frames_is_noticed(md, reference, held_out):
     features = alanine_dipeptide.features()
-    backmapper = InternalCoordinates().fit(features, universe(md[:1]))
-    rigid = backmapper.backmap(features(held_out), rng=np.random.default_rng(1)).positions
-    assert {"bond length spread", "angle spread"} <= set(compare_structures(reference, universe(rigid)).unlike_md)
+    rigid = InternalCoordinates().fit(features, universe(md[:1])).backmap(features(held_out), rng=np.random.default_rng(1))
+    assert {"bond length spread", "angle spread"} <= set(compare_structures(reference, universe(rigid.positions)).unlike_md)
 
 
 def test_noise_is_noticed(reference, held_out):
@@ -196,26 +203,26 @@ def test_divergences_are_those_of_scipy(md, reference, held_out):
     shifted = held_out.copy()
     shifted[::3] *= 1.02
     comparison = compare_structures(reference, universe(shifted))
-    ours = StructureObservables(universe(shifted)).run().results
-    theirs = StructureObservables(reference).run().results
-    sizes = [as_used(theirs.radius_of_gyration), ours.radius_of_gyration]
-    edges = np.histogram_bin_edges(np.concatenate([theirs.radius_of_gyration, sizes[1]]).astype(float), 100)
+    ours = observed(universe(shifted))
+    theirs = observed(reference)
+    sizes = [as_used(theirs["radius_of_gyration"]), ours["radius_of_gyration"]]
+    edges = np.histogram_bin_edges(np.concatenate([theirs["radius_of_gyration"], sizes[1]]).astype(float), 100)
     expected = jensenshannon(*(np.histogram(values, edges)[0] for values in sizes)) ** 2
     assert comparison["radius of gyration JSD"].generated == pytest.approx(expected, rel=1e-6)
 
     def density(phi_psi):
         return np.histogram2d(*phi_psi[:, 0].T.astype(float), bins=50, range=[(-np.pi, np.pi)] * 2)[0].ravel()
 
-    expected = jensenshannon(density(as_used(theirs.phi_psi)), density(ours.phi_psi)) ** 2
+    expected = jensenshannon(density(as_used(theirs["phi_psi"])), density(ours["phi_psi"])) ** 2
     assert comparison["Ramachandran JSD"].generated == pytest.approx(expected, rel=1e-3)
-    expected = jensenshannon(density(theirs.phi_psi[:N_USED]), density(theirs.phi_psi[N_USED:])) ** 2
+    expected = jensenshannon(density(theirs["phi_psi"][:N_USED]), density(theirs["phi_psi"][N_USED:])) ** 2
     assert comparison["Ramachandran JSD"].md == pytest.approx(expected, rel=1e-3)
 
 
 def test_means_and_spreads_are_compared_bond_by_bond(reference, held_out):
     comparison = compare_structures(reference, universe(held_out))
-    ours = StructureObservables(universe(held_out)).run().results.bond_lengths.astype(float)
-    theirs = as_used(StructureObservables(reference).run().results.bond_lengths.astype(float))
+    ours = observed(universe(held_out))["bond_lengths"].astype(float)
+    theirs = as_used(observed(reference)["bond_lengths"].astype(float))
     for name, moment in (("bond lengths", np.mean), ("bond length spread", np.std)):
         expected = np.sqrt(np.mean((moment(ours, axis=0) - moment(theirs, axis=0)) ** 2))
         assert comparison[name].generated == pytest.approx(expected, rel=1e-3)
@@ -326,12 +333,12 @@ def test_what_is_wrong_is_said(md, reference, held_out):
 def test_a_molecule_cut_by_the_box_is_refused_and_a_whole_one_measured(md):
     boxed = universe(md[:1] + 1.0)
     boxed.dimensions = [20, 20, 20, 90, 90, 90]
-    expected = StructureObservables(boxed).run().results.bond_lengths
-    np.testing.assert_allclose(expected, StructureObservables(universe(md[:1])).run().results.bond_lengths, atol=1e-5)
+    expected = observed(boxed)["bond_lengths"]
+    np.testing.assert_allclose(expected, observed(universe(md[:1]))["bond_lengths"], atol=1e-5)
     boxed.atoms.translate([10, 0, 0])
     boxed.atoms.wrap()
     with pytest.raises(InputError, match=r"frame 0: the periodic box cuts a bond; make the molecule whole"):
-        StructureObservables(boxed).run()
+        observed(boxed)
 
 
 def test_frames_that_are_not_there_are_refused(md):

@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 from MDAnalysis.analysis.rms import rmsd
 from MDAnalysis.lib.distances import calc_dihedrals
+from openmm import app
 
 from openmm_trajgan.backmap import Backmapper, InternalCoordinates
+from openmm_trajgan.backmap.clashes import Clashes
 from openmm_trajgan.errors import InputError
 from openmm_trajgan.features import Concatenate, Distances, Torsions
 from openmm_trajgan.schema import FeatureSchema
@@ -155,8 +157,87 @@ def test_other_features_are_dependent(featurizer, md, angles):
     assert abs(featurizer.schema.wrap(featurizer(built) - angles)).max() < 1e-5
 
 
+@pytest.fixture
+def proline():
+    """ACE-PRO-NME, heavy atoms only, in a random arrangement of 60 frames."""
+    topology = app.Topology()
+    chain = topology.addChain()
+    for name, atoms in (("ACE", "CH3 C O"), ("PRO", "N CA CB CG CD C O"), ("NME", "N C")):
+        residue = topology.addResidue(name, chain)
+        for atom in atoms.split():
+            topology.addAtom(atom, app.Element.getBySymbol(atom[0]), residue)
+    topology.createStandardBonds()
+    rng = np.random.default_rng(8)
+    start = rng.uniform(-0.06, 0.06, (1, 12, 3))
+    return molecule(topology, start + rng.normal(0, 0.002, (60, 12, 3)))
+
+
+def test_phi_of_proline_is_dependent_and_said_so(proline):
+    phi, psi, chi = (1, 3, 4, 8), (3, 4, 8, 10), (3, 4, 5, 6)
+    features = torsions(phi=phi, psi=psi, chi1=chi)
+    with pytest.warns(UserWarning, match=r"phi \(in a ring of PRO2-N\); chi1 \(in a ring of PRO2-CA\)"):
+        backmapper = InternalCoordinates().fit(features, proline)
+    assert list(backmapper.dependent) == ["phi", "chi1"]
+    wanted = np.random.default_rng(0).uniform(-3, 3, (20, 3))
+    built = features(backmapper.backmap(wanted, rng=np.random.default_rng(0)).positions)
+    np.testing.assert_allclose(np.cos(built[:, 1] - wanted[:, 1]), 1, atol=1e-6)
+
+
+def test_nothing_but_dependent_torsions(proline):
+    with pytest.raises(InputError, match=r"that can be set, found none: phi \(in a ring of PRO2-N\); use another method"):
+        InternalCoordinates().fit(torsions(phi=(1, 3, 4, 8)), proline)
+
+
+def test_torsion_of_atoms_that_are_not_bonded_in_a_row(md, angles):
+    features = torsions(phi=(4, 6, 8, 14), odd=(4, 8, 14, 16))
+    with pytest.warns(UserWarning, match=r"odd \(its atoms are not bonded in a row\)"):
+        assert InternalCoordinates().fit(features, md).dependent == {"odd": "its atoms are not bonded in a row"}
+
+
+def test_atoms_that_do_not_exist(md):
+    with pytest.raises(InputError, match=r"'phi': expected four atoms between 0 and 21, found \(4, 6, 8, 22\)"):
+        InternalCoordinates().fit(torsions(phi=(4, 6, 8, 22)), md)
+
+
+def test_two_molecules_are_refused(topology, md):
+    both = MDAnalysis.Merge(md.atoms, md.atoms)
+    with pytest.raises(InputError, match="found 2 fragments .* several chains, a ligand or water"):
+        InternalCoordinates().fit(torsions(phi=(4, 6, 8, 14)), both)
+
+
+def test_geometry_is_chosen_by_size(featurizer, md):
+    def lengths(geometry):
+        positions = (
+            InternalCoordinates(geometry).fit(featurizer, md).backmap(np.zeros((50, 2)), rng=np.random.default_rng(0)).positions
+        )
+        return np.linalg.norm(positions[:, CA] - positions[:, N], axis=1)
+
+    np.testing.assert_array_equal(lengths("auto"), lengths("segment"))
+    assert lengths("segment").std() > 1e-3
+    np.testing.assert_allclose(lengths("conditional"), lengths("conditional")[0], atol=1e-6)
+    with pytest.raises(InputError, match="geometry: expected one of auto, segment, conditional, found 'mean'"):
+        InternalCoordinates("mean")
+
+
+def test_conditional_geometry_of_alanine_dipeptide(topology, featurizer, md, reference, angles):
+    backmapper = InternalCoordinates("conditional").fit(featurizer, md)
+    built = backmapper.backmap(angles, rng=np.random.default_rng(0)).positions
+    assert abs(featurizer.schema.wrap(featurizer(built) - angles)).max() < 1e-5
+    means = bond_lengths(topology, reference).mean(axis=0)
+    np.testing.assert_allclose(bond_lengths(topology, built).mean(axis=0), means, atol=0.002)
+    assert bond_lengths(topology, built).std(axis=0).max() < bond_lengths(topology, reference).std(axis=0).max() / 2
+
+
+def test_clash_is_flagged(featurizer, md, angles):
+    structures = InternalCoordinates().fit(featurizer, md).backmap(angles, rng=np.random.default_rng(0))
+    np.testing.assert_array_equal(structures.flags["clash"], Clashes(md)(structures.positions))
+    assert 0 < structures.flags["clash"].mean() < 0.5  # uniform angles also visit the forbidden regions
+
+
 def test_no_torsions(md):
-    with pytest.raises(InputError, match=r"expected features of kind 'torsion' that can be set, found none: distance 0-5 \(a distance\)"):
+    with pytest.raises(
+        InputError, match=r"expected features of kind 'torsion' that can be set, found none: distance 0-5 \(a distance\)"
+    ):
         InternalCoordinates().fit(Distances([[0, 5]]), md)
 
 
@@ -172,8 +253,10 @@ def test_lever_arm():
     twist = torsions(twist=(0, 1, 2, 3))
     with pytest.warns(UserWarning, match="31 residues: errors of torsions grow along the chain"):
         InternalCoordinates().fit(twist, zigzag(31))
-    with pytest.raises(InputError, match="at most 60 residues, found 61"):
+    with pytest.raises(InputError, match=r"at most 60 residues, found 61.*insist with InternalCoordinates\(force=True\)"):
         InternalCoordinates().fit(twist, zigzag(61))
+    with pytest.warns(UserWarning, match="61 residues"):
+        InternalCoordinates(force=True).fit(twist, zigzag(61))
 
 
 @pytest.mark.parametrize(

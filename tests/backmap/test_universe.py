@@ -1,3 +1,4 @@
+import json
 import pickle
 import re
 from pathlib import Path
@@ -8,9 +9,11 @@ import numpy as np
 import pytest
 from MDAnalysis.analysis.dihedrals import Dihedral, Ramachandran
 from MDAnalysis.lib.distances import calc_dihedrals
+from MDAnalysis.transformations import translate
 from openmm import app
 
 from openmm_trajgan.backmap import to_universe, write_universe
+from openmm_trajgan.backmap.frames import BuiltFrames, StoredFrames
 from openmm_trajgan.errors import InputError
 from openmm_trajgan.schema import FeatureSchema, FeatureTrajectories
 
@@ -163,7 +166,7 @@ def test_written_files_are_read_by_mdanalysis(universe, schema, angles, tmp_path
     assert again.atoms.elements.tolist() == universe.atoms.elements.tolist()
     np.testing.assert_allclose(again.atoms.masses, universe.atoms.masses, atol=0.01)
     assert sorted(again.bonds.indices.tolist()) == sorted(universe.bonds.indices.tolist())
-    assert {path.name for path in tmp_path.glob("[!.]*")} == {"out.xtc", "out.pdb"}
+    assert {path.name for path in tmp_path.glob("[!.]*")} == {"out.xtc", "out.pdb", "out.features.npz", "out.provenance.json"}
     assert not list(tmp_path.glob("*.tmp*"))
 
 
@@ -288,10 +291,93 @@ def test_reference_of_other_shape(generated, topology, shape):
 
 
 def test_neither_topology_nor_path(generated, reference):
-    with pytest.raises(InputError, match=re.escape("expected an openmm.app.Topology or the path of a PDB file, found NoneType")):
+    with pytest.raises(InputError, match=r"Universe or the path of a PDB file, found NoneType"):
         to_universe(generated, None, reference)
 
 
 def test_missing_pdb_file(generated, tmp_path):
     with pytest.raises(InputError, match=r"missing\.pdb: no such file"):
         to_universe(generated, tmp_path / "missing.pdb")
+
+
+def test_frames_that_are_built_when_asked_for_are_the_same(generated, topology, reference, monkeypatch):
+    expected = to_universe(generated, topology, reference)
+    monkeypatch.setattr("openmm_trajgan.backmap.universe.IN_MEMORY", 0)
+    monkeypatch.setattr("openmm_trajgan.backmap.frames.POSITIONS_AT_ONCE", 22 * 7)  # blocks of seven frames
+    lazy = to_universe(generated, topology, reference)
+    assert isinstance(lazy.trajectory.frames.source, BuiltFrames)
+    assert isinstance(expected.trajectory.frames.source, StoredFrames)
+    for frame in (150, 3, 119, 120, 199, 0):
+        np.testing.assert_allclose(lazy.trajectory[frame].positions, expected.trajectory[frame].positions, atol=1e-5)
+    np.testing.assert_allclose(all_positions(lazy), all_positions(expected), atol=1e-5)
+    restored = pickle.loads(pickle.dumps(lazy))
+    np.testing.assert_allclose(restored.trajectory[130].positions, expected.trajectory[130].positions, atol=1e-5)
+    selections = [lazy.residues[1].phi_selection()]
+    several = Dihedral(selections).run(backend="multiprocessing", n_workers=2).results.angles
+    np.testing.assert_allclose(several, Dihedral(selections).run().results.angles, atol=1e-4)
+
+
+@pytest.mark.parametrize("method", ["internal_coordinates", "nearest_frames"])
+def test_one_file_brings_everything_back(generated, topology, reference, tmp_path, method):
+    universe = to_universe(generated, topology, reference, method=method, seed=4)
+    write_universe(universe, tmp_path / "out.trajgan")
+    assert {path.name for path in tmp_path.iterdir()} == {"out.trajgan", "out.pdb"}
+    for again in (
+        MDAnalysis.Universe(tmp_path / "out.pdb", tmp_path / "out.trajgan"),
+        MDAnalysis.Universe(tmp_path / "out.pdb", tmp_path / "out.trajgan", format="TRAJGAN"),
+    ):
+        assert again.trajectory.schema == generated.schema
+        assert again.trajectory.provenance == universe.trajectory.provenance
+        assert again.trajectory.dt == 0.2
+        for mine, theirs in zip(again.trajectory, universe.trajectory, strict=True):
+            np.testing.assert_allclose(mine.positions, theirs.positions, atol=1e-5)
+            assert mine.data.keys() == theirs.data.keys()
+            assert all(np.array_equal(mine.data[name], theirs.data[name]) for name in mine.data)
+    write_universe(again, tmp_path / "again.trajgan")
+    third = MDAnalysis.Universe(tmp_path / "again.pdb", tmp_path / "again.trajgan")
+    np.testing.assert_array_equal(all_positions(third), all_positions(again))
+
+
+def test_provenance_tells_how_and_from_what(universe, generated):
+    provenance = universe.trajectory.provenance
+    assert provenance["method"] == "internal_coordinates"
+    assert provenance["reason"] == "the features hold torsions of one molecule that is short enough to be rebuilt"
+    assert provenance["reference"] == "200 structures of 22 atoms"
+    assert provenance["schema digest"] == generated.schema.digest
+    assert provenance["synthetic"] is True
+    assert json.loads(json.dumps(provenance)) == provenance
+
+
+def test_features_beside_a_trajectory_are_those_generated(universe, generated, tmp_path):
+    write_universe(universe, tmp_path / "out.xtc")
+    again = FeatureTrajectories.load(tmp_path / "out.features.npz")
+    assert again.schema == generated.schema
+    for mine, theirs in zip(again, generated, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    assert json.loads((tmp_path / "out.provenance.json").read_text()) == universe.trajectory.provenance
+
+
+def test_only_generated_frames_as_they_are_become_a_file_of_their_own(universe, topology, reference, tmp_path):
+    ordinary = MDAnalysis.Universe(topology, 10 * reference)
+    universe.trajectory.add_transformations(translate([1, 0, 0]))
+    for each in (ordinary, universe):
+        with pytest.raises(InputError, match=r"out\.trajgan: expected a Universe of to_universe without transformations"):
+            write_universe(each, tmp_path / "out.trajgan")
+    assert not list(tmp_path.iterdir())
+    write_universe(universe, tmp_path / "out.xtc")  # with the transformation
+    again = MDAnalysis.Universe(tmp_path / "out.pdb", tmp_path / "out.xtc")
+    np.testing.assert_allclose(all_positions(again), all_positions(universe), atol=XTC_ANGSTROM)
+
+
+def test_time_of_every_frame_of_an_xtc_file(universe, tmp_path):
+    write_universe(universe, tmp_path / "out.xtc")
+    again = MDAnalysis.Universe(tmp_path / "out.pdb", tmp_path / "out.xtc")
+    np.testing.assert_allclose([ts.time for ts in again.trajectory], 0.2 * np.arange(200), rtol=1e-6)
+    assert [ts.data["step"] for ts in again.trajectory] == list(range(200))
+
+
+def test_h5md(universe, tmp_path):
+    pytest.importorskip("h5py")
+    write_universe(universe, tmp_path / "out.h5md")
+    again = MDAnalysis.Universe(tmp_path / "out.pdb", tmp_path / "out.h5md")
+    np.testing.assert_allclose(all_positions(again), all_positions(universe), atol=1e-4)

@@ -46,6 +46,27 @@ def buffer(request, tmp_path, small_shards):
         yield buffer
 
 
+def test_conditions_of_streams_are_kept(buffer, tmp_path):
+    assert buffer.labels == {}
+    buffer.set_labels({"a": 285.0, "b.1": "folded"})
+    buffer.set_labels({"a": 285.0, "c-2": 300.0})
+    assert buffer.labels == {"a": 285.0, "b.1": "folded", "c-2": 300.0}
+    with pytest.raises(InputError, match="label of 'a': expected 285.0 as recorded before, found 300.0"):
+        buffer.set_labels({"a": 300.0, "new": 1.0})
+    assert "new" not in buffer.labels
+    fill(buffer, "a", range(3))
+    if buffer.path is not None:
+        assert WindowBuffer(buffer.path).labels == buffer.labels
+
+
+@pytest.mark.parametrize("text", ["[1, 2]", '{"a": [1]}', "{", '{"a": true}'])
+def test_damaged_conditions_are_refused(tmp_path, text):
+    buffer = WindowBuffer(tmp_path / "buffer", SCHEMA)
+    (buffer.path / "labels.json").write_text(text)
+    with pytest.raises(InputError, match=r"labels\.json: not the labels of a window buffer"):
+        _ = buffer.labels
+
+
 class MemoryMachine(RuleBasedStateMachine):
     """Any sequence of what a reporter does to a buffer, in memory."""
 

@@ -9,13 +9,19 @@ import pytest
 
 from openmm_trajgan.errors import InputError
 from openmm_trajgan.features import (
+    PCA,
     RMSD,
+    TICA,
+    VAMP,
     AlignedCartesian,
+    Autoencoder,
+    CentroidDistance,
     CollectiveVariable,
     Concatenate,
     Contacts,
     Distances,
     Featurizer,
+    LigandDisplacement,
     NativeContacts,
     RadiusOfGyration,
     Torsions,
@@ -42,9 +48,20 @@ WHOLE_MOLECULES = {
     "aligned subset": AlignedCartesian(REFERENCE, [2, 11, 3, 15]),
     "rmsd": RMSD(REFERENCE, [15, 1, 2, 7, 9]),
     "radius of gyration": RadiusOfGyration([15, 4, 2], masses=[12.0, 1.0, 16.0]),
+    "centroid distance": CentroidDistance([3, 9], [15, 0, 1]),
+    "ligand displacement": LigandDisplacement(REFERENCE, [4, 9], [15, 1, 2, 7]),
     "collective variable": CollectiveVariable(first_and_last, ["a", "b"], ["nm", "nm"]),
 }
+TRAINING = np.random.default_rng(1).normal(scale=0.5, size=(200, 16, 3))
+INNER = MINIMUM_IMAGE["torsions"]
+LATENTS = {
+    "pca": PCA.fit(INNER, [INNER(TRAINING)]),
+    "tica": TICA.fit(INNER, [INNER(TRAINING)], lag=1),
+    "vamp": VAMP.fit(INNER, [INNER(TRAINING)], lag=1),
+    "autoencoder": Autoencoder.fit(INNER, [INNER(TRAINING)], epochs=1, seed=1),
+}
 FEATURIZERS = {
+    **LATENTS,
     **MINIMUM_IMAGE,
     **WHOLE_MOLECULES,
     "concatenation": Concatenate([*MINIMUM_IMAGE.values(), *WHOLE_MOLECULES.values()][:5]),

@@ -11,6 +11,7 @@ import argparse
 import json
 from collections import defaultdict
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from itertools import pairwise
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -80,10 +81,11 @@ def free_energies(system: str, law: str, markov: MarkovModels) -> dict[str, floa
         midpoints, shares = boltzmann(PROCESSES[system], tilt=tilt)
         states = markov.states[markov.microstates.label(midpoints.reshape(2, -1).T.astype(np.float32))]
         populations = np.bincount(states, shares.ravel())
-        energies.append(-R * markov.temperature / 1000 * np.log(populations / populations[0]))
+        energies.append(-R * markov.temperature / 1000 * np.diff(np.log(populations)))
     difference = energies[1] - energies[0]
     return {
-        f"free energy, {markov.names[0]} to {name}": float(one) for name, one in zip(markov.names[1:], difference[1:], strict=True)
+        f"free energy, {state} to {other}": float(one)
+        for (state, other), one in zip(pairwise(markov.names), difference, strict=True)
     }
 
 

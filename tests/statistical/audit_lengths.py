@@ -15,6 +15,7 @@ microstates visited.
 import argparse
 import json
 from collections import defaultdict
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
 from multiprocessing import get_context
@@ -31,15 +32,16 @@ from openmm_trajgan.analysis.metric import NOUNS
 from openmm_trajgan.analysis.verdict import group_verdict
 from openmm_trajgan.analysis.yardstick import Yardstick
 
-N_REFERENCE, N_TRAIN = 200_000, 400_000
+N_REFERENCE = N_TRAIN = 400_000
 LENGTHS = (4_000, 12_000, 40_000, 120_000, 400_000)
 N_REPLICAS = 20
+GROUPS = tuple(group for group in NOUNS if group != "copying")  # which has no lengths
 
 Result = dict[str, tuple[float, float, float]]  # name of group or figure to value, low and high by true length
 
 
-def repetition(system: str, number: int) -> dict[int, Result]:
-    """Judge fresh MD of all lengths by the same reference and training data."""
+def repetition(system: str, number: int, groups: Sequence[str]) -> dict[int, Result]:
+    """Judge fresh MD of all lengths by the same reference and training data in some groups of figures."""
     rng = np.random.default_rng([number, list(PROCESSES).index(system)])
     reference, train, *sets = (
         PROCESSES[system](n_replicas, n_frames // n_replicas, rng=rng)
@@ -49,13 +51,13 @@ def repetition(system: str, number: int) -> dict[int, Result]:
     settings.N_RESAMPLES = 4  # of error bars and p-values, which are not looked at here; this process does nothing else
     yardstick = Yardstick.fit(reference, sets, train)
     pairs = zip(yardstick.metrics, yardstick.references, strict=True)
-    metrics, references = zip(*(one for one in pairs if one[0].figures[0].group != "copying"), strict=True)  # no lengths
-    yardstick = replace(yardstick, metrics=metrics, references=references)
+    kept = [(metric, part) for metric, part in pairs if metric.figures[0].group in groups]
+    yardstick = replace(yardstick, metrics=tuple(metric for metric, _ in kept), references=tuple(part for _, part in kept))
     results = {}
     for length, data in zip(LENGTHS, sets, strict=True):
         figures = yardstick.measure(data)
         found = {one.figure.name: one.md_equivalent for one in figures if one.figure.judged}
-        for group in NOUNS:
+        for group in groups:
             members = [one for one in figures if one.figure.group == group]
             verdict = group_verdict(group, members, {"generated": length, "given": N_TRAIN}, None)
             found[f"group {group}"] = verdict.md_equivalent
@@ -70,6 +72,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repetitions", type=int, default=100)
     parser.add_argument("--systems", nargs="+", default=list(PROCESSES), choices=list(PROCESSES))
+    parser.add_argument("--groups", nargs="+", default=GROUPS, choices=GROUPS)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
@@ -78,7 +81,7 @@ def main() -> None:
     }
     with ProcessPoolExecutor(arguments.processes, mp_context=get_context("spawn")) as pool:
         jobs = {
-            pool.submit(repetition, system, number): system
+            pool.submit(repetition, system, number, arguments.groups): system
             for number in range(arguments.repetitions)
             for system in arguments.systems
         }

@@ -8,7 +8,7 @@ import pytest
 from openmm import unit
 
 from openmm_trajgan.errors import InputError
-from openmm_trajgan.systems import NAMES, alanine_dipeptide, get_system, triple_well
+from openmm_trajgan.systems import NAMES, alanine_dipeptide, get_system, tetraalanine, triple_well
 
 
 def positions_of(simulation):
@@ -45,10 +45,12 @@ def test_the_seed_decides_the_trajectory(name):
 
 
 def test_an_unknown_system_is_refused():
-    with pytest.raises(InputError, match="no system named 'villin'; there are alanine_dipeptide, triple_well"):
+    with pytest.raises(InputError, match=f"no system named 'villin'; there are {', '.join(NAMES)}"):
         get_system("villin")
     with pytest.raises(InputError, match="one replica per simulation, found n_replicas=2"):
         alanine_dipeptide.build(1, 2)
+    with pytest.raises(InputError, match="one replica per simulation, found n_replicas=3"):
+        tetraalanine.build(1, 3)
 
 
 def test_alanine_is_an_l_amino_acid(dipeptide):
@@ -57,6 +59,27 @@ def test_alanine_is_an_l_amino_acid(dipeptide):
     for positions in (alanine_dipeptide.topology_and_positions()[1], positions_of(dipeptide)):
         n, ca, c, cb = (positions[atoms["ALA", name]] for name in ("N", "CA", "C", "CB"))
         assert np.dot(np.cross(n - ca, c - ca), cb - ca) > 0.001  # nm³; negative for D
+
+
+def test_the_hot_dipeptide_differs_in_its_temperature_only(dipeptide):
+    hot = get_system("alanine_dipeptide_500K").build(1, 1)
+    assert hot.integrator.getTemperature()._value == 500
+    assert dipeptide.integrator.getTemperature()._value == 300
+    serial = [openmm.XmlSerializer.serialize(simulation.system) for simulation in (hot, dipeptide)]
+    assert serial[0] == serial[1]
+
+
+def test_tetraalanine_is_four_l_amino_acids_with_six_torsions():
+    topology, positions = tetraalanine.topology_and_positions()
+    residues = list(topology.residues())
+    assert topology.getNumAtoms() == len(positions) == 43
+    assert [residue.name for residue in residues] == ["ALA"] * 4
+    for residue in residues:
+        n, ca, c, cb = (positions[next(a.index for a in residue.atoms() if a.name == name)] for name in ("N", "CA", "C", "CB"))
+        assert np.dot(np.cross(n - ca, c - ca), cb - ca) > 0.001  # nm³; negative for D
+    assert tetraalanine.features().schema.names == ("psi 1", "phi 2", "psi 2", "phi 3", "psi 3", "phi 4")
+    angles = tetraalanine.features()(positions)
+    assert (angles[[1, 3, 5]] < 0).all()
 
 
 def test_alanine_features_are_phi_and_psi_of_the_basins(dipeptide):

@@ -4,7 +4,7 @@ import MDAnalysis
 import numpy as np
 from openmm import app
 
-from openmm_trajgan.backmap.universe import write_universe
+from openmm_trajgan.backmap import write_universe
 from openmm_trajgan.buffer import WindowBuffer
 from openmm_trajgan.systems import alanine_dipeptide
 from openmm_trajgan.windows.from_universe import from_universe

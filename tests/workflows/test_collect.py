@@ -1,11 +1,13 @@
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from openmm_trajgan.buffer import WindowBuffer
-from openmm_trajgan.systems import alanine_dipeptide
+from openmm_trajgan.systems import alanine_dipeptide, binding, get_system, trp_cage
 from openmm_trajgan.workflows import collect
+from openmm_trajgan.workflows.estimator import TrajGAN
 
 
 @pytest.fixture
@@ -48,6 +50,60 @@ def test_replicas_do_not_depend_on_their_number(tmp_path, in_this_process):
     assert (runs[0]["replica0000"][1] == runs[1]["replica0000"][1]).all()
 
 
+@pytest.fixture
+def at_once(monkeypatch):
+    """Systems of this test start without equilibration."""
+    monkeypatch.setattr(trp_cage, "_EQUILIBRATION_STEPS", 0)
+    monkeypatch.setattr(binding, "_EQUILIBRATION_STEPS", 0)
+
+
+def test_replicas_run_at_the_conditions_in_turn(tmp_path, in_this_process, at_once, monkeypatch):
+    asked, build = [], trp_cage.SYSTEM.build
+    system = replace(trp_cage.SYSTEM, build=lambda *arguments: asked.append(arguments[2]) or build(*arguments))
+    monkeypatch.setattr(trp_cage, "SYSTEM", system)
+    options = {"n_frames": 2, "seed": 1, "executor": in_this_process}
+    buffer = collect.collect_system("trp_cage", tmp_path / "all", n_replicas=6, **options)
+    assert asked == [285.0, 300.0, 315.0, 330.0, 345.0, 285.0]
+    assert buffer.labels == {f"replica{index:04d}": label for index, label in enumerate(asked)}
+    buffer = collect.collect_system("trp_cage", tmp_path / "two", n_replicas=3, labels=[290.0, 307.5], **options)
+    assert list(buffer.labels.values()) == [290.0, 307.5, 290.0]
+    buffer = collect.collect_system("trp_cage", tmp_path / "two", n_replicas=3, labels=[290.0, 307.5], resume=True, **options)
+    assert list(buffer.labels.values()) == [290.0, 307.5, 290.0]
+
+
+@pytest.mark.parametrize("name", ["p450_binding", "t4_lysozyme", "trp_cage"])
+def test_systems_are_collected_from_the_command_line(tmp_path, trajgan, monkeypatch, at_once, name):
+    monkeypatch.setattr(collect, "ProcessPoolExecutor", lambda *_, **__: ThreadPoolExecutor(1))
+    out = tmp_path / "md.windows"
+    status, text, err = trajgan("collect", name, "--frames", 3, "--replicas", 2, "--seed", 1, "--out", out)
+    assert status == 0, err
+    assert "6 frames of 2 replicas" in text
+    assert ("conditions 285, 300" in text) == (name == "trp_cage")
+    assert WindowBuffer(out).structures().shape[0] == 3
+    status, text, err = trajgan("collect", name, "--frames", 4, "--replicas", 2, "--resume", "--out", out)
+    assert status == 0, err
+    assert "8 frames of 2 replicas" in text
+
+
+def test_conditions_of_the_buffer_go_into_the_training(tmp_path, trajgan, in_this_process, at_once):
+    out, model = tmp_path / "md.windows", tmp_path / "m.trajgan"
+    options = {"n_frames": 12, "n_replicas": 2, "seed": 1, "executor": in_this_process}
+    collect.collect_system("trp_cage", out, labels=[300.0, 330.0], **options).close()
+    train = ("train", out, "--out", model, "--steps", 2, "--window-length", 4, "--seed", 1)
+    status, text, err = trajgan(*train)
+    assert status == 0, err
+    assert "conditions 300.0, 330.0" in text
+    status, _, err = trajgan("generate", model, "--frames", 5, "--label", 315, "--out", tmp_path / "g.npy")
+    assert status == 0, err
+    status, text, err = trajgan(*train, "--label", "cold", "--label", "hot", "--force")
+    assert status == 0, err
+    assert "conditions cold, hot" in text
+    collect.collect_system("trp_cage", tmp_path / "one", labels=[300.0], **options).close()
+    status, text, err = trajgan("train", tmp_path / "one", *train[2:], "--force")
+    assert status == 0, err
+    assert TrajGAN.load(model).bundle.labels is None, "one condition tells nothing apart"
+
+
 def test_processes_side_by_side_write_one_buffer(tmp_path):
     buffer = collect.collect_system("alanine_dipeptide", tmp_path / "b", n_frames=40, n_replicas=2, seed=1, processes=2)
     assert buffer.streams == ("replica0000", "replica0001")
@@ -72,6 +128,21 @@ def test_as_many_structures_are_kept_as_asked_for(tmp_path, in_this_process):
     assert [len(one) for one in kept] == [4, 4]
     torsions = [alanine_dipeptide.features()(frame) for frame in kept[1]]
     assert np.stack(torsions) == pytest.approx(buffer.trajectories().values[1][:4], abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("system", "features", "n_atoms", "interval"),
+    [("alpha_synuclein", ", distance 1:CA-42:CA, … 378 in all", 140, 3), ("tetraalanine", "psi 1, phi 2, psi 2, phi 3", 43, 0.2)],
+)
+def test_chains_are_collected_by_name(trajgan, tmp_path, system, features, n_atoms, interval):
+    status, text, _ = trajgan("collect", system, "--frames", 2, "--seed", 1, "--processes", 1, "--out", tmp_path / "b")
+    assert status == 0
+    assert f"2 frames of 1 replicas, one every {interval:g} ps, features" in text
+    assert features in text
+    buffer = WindowBuffer(tmp_path / "b")
+    structures = buffer.structures()
+    assert structures.shape == (2, n_atoms, 3)
+    assert get_system(system).features()(structures) == pytest.approx(buffer.trajectories().values[0], abs=1e-4)
 
 
 @pytest.mark.filterwarnings("ignore:DCDReader currently makes")
@@ -105,6 +176,10 @@ def test_stored_md_gives_the_frames_a_reporter_would_have_stored(tmp_path, trajg
         ((), "give either the name of a system or --topology"),
         (("triple_well",), "--frames is missing"),
         (("--topology", "top.pdb"), "--trajectory is missing"),
+        (("--topology", "top.pdb", "--trajectory", "md.dcd", "--label", 300), "--label and --structure are for systems"),
+        (("triple_well", "--frames", 1, "--label", 300), "label: triple_well has one condition only, found 300; leave it out"),
+        (("trp_cage", "--frames", 1, "--structure", "1L2Y"), "trp_cage is made of one structure only, found '1L2Y'"),
+        (("p450_binding", "--frames", 1, "--structure", "no.pdb"), "expected a PDB file or the four characters of a PDB entry"),
         (("--topology", "top.pdb", "--trajectory", "md.dcd"), "top.pdb: no such file"),
     ],
 )

@@ -1,0 +1,249 @@
+"""Generated frames and all that belongs to them: where their positions come from, features, flags, provenance."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from inspect import signature
+from typing import Any, Protocol, TypeGuard
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from openmm_trajgan.backmap.base import FloatArray, Structures
+from openmm_trajgan.schema import FeatureSchema
+from openmm_trajgan.seeding import Seeds
+
+POSITIONS_AT_ONCE = 2**17  # of atoms; blocks of so many stay in the processor's cache
+_ANGSTROM = 10.0  # per nm
+
+Frame = tuple[FloatArray, dict[str, Any], FloatArray | None]
+
+
+class FrameSource(Protocol):
+    """Where positions come from; every frame is the same whichever were read before."""
+
+    @property
+    def n_atoms(self) -> int:
+        """Atoms in each frame."""
+        ...
+
+    @property
+    def flags(self) -> Mapping[str, NDArray[Any]] | None:
+        """Flags of all frames by name, each ``(n_frames,)``; None where they come with the positions."""
+        ...
+
+    @property
+    def periodic(self) -> bool:
+        """Whether frames have a box."""
+        ...
+
+    def frame(self, frame: int) -> Frame:
+        """Positions ``(n_atoms, 3)`` in nm, flags by name, and box lengths in nm and angles in degrees, ``(6,)``, or None."""
+        ...
+
+    def block(self, start: int, stop: int) -> Structures:
+        """Positions ``(stop - start, n_atoms, 3)`` in nm of consecutive frames, with their flags."""
+        ...
+
+
+class PiecewiseBackmapper(Protocol):
+    """Backmapper that can build any piece of a series, equal to the same frames of the whole."""
+
+    @property
+    def atoms(self) -> NDArray[np.intp]:
+        """Atoms of the reference whose positions come out."""
+        ...
+
+    def backmap(self, features: ArrayLike, *, rng: np.random.Generator, first: int = 0) -> Structures:
+        """Structures of `features`, ``(n_frames, n_features)``: the frames from `first` on of a series that began with `rng`."""
+        ...
+
+
+def builds_pieces(backmapper: Any) -> TypeGuard[PiecewiseBackmapper]:
+    """Whether a backmapper is a `PiecewiseBackmapper`."""
+    return "first" in signature(backmapper.backmap).parameters
+
+
+class StoredFrames:
+    """Positions in an array, in memory or mapped from a file.
+
+    Parameters
+    ----------
+    positions
+        ``(n_rows, n_atoms, 3)`` float32, nm.
+    flags
+        By name, each ``(n_frames,)``.
+    rows
+        Which row is which frame, ``(n_frames,)``; None where they are the same.
+    boxes
+        Lengths in nm and angles in degrees, ``(n_rows, 6)``; None without a box.
+    """
+
+    def __init__(
+        self,
+        positions: FloatArray,
+        flags: Mapping[str, NDArray[Any]] | None = None,
+        rows: NDArray[np.integer[Any]] | None = None,
+        boxes: FloatArray | None = None,
+    ) -> None:
+        self._positions, self._rows, self._boxes = positions, rows, boxes
+        self.flags, self.periodic = dict(flags or {}), boxes is not None
+
+    @property
+    def n_atoms(self) -> int:
+        """Atoms in each frame."""
+        return int(self._positions.shape[1])
+
+    def frame(self, frame: int) -> Frame:
+        """Return positions, flags and box of one frame."""
+        row = frame if self._rows is None else self._rows[frame]
+        flags = {name: values[frame] for name, values in self.flags.items()}
+        return self._positions[row], flags, None if self._boxes is None else self._boxes[row]
+
+    def block(self, start: int, stop: int) -> Structures:
+        """Return consecutive frames."""
+        rows = slice(start, stop) if self._rows is None else self._rows[start:stop]
+        return Structures(self._positions[rows], None, {name: values[start:stop] for name, values in self.flags.items()})
+
+
+class LibraryFrames:
+    """Frames of a trajectory of molecular dynamics in another order; they are read where they are.
+
+    Parameters
+    ----------
+    trajectory
+        An MDAnalysis reader; a copy of it is read.
+    rows
+        Frame of that trajectory for each frame, ``(n_frames,)``.
+    atoms
+        Indices of the atoms to take, ``(n_atoms,)``.
+    flags
+        By name, each ``(n_frames,)``.
+    """
+
+    def __init__(
+        self, trajectory: Any, rows: NDArray[np.integer[Any]], atoms: NDArray[np.intp], flags: Mapping[str, NDArray[Any]]
+    ) -> None:
+        self._trajectory, self._rows, self._atoms = trajectory.copy(), rows, atoms
+        self.flags, self.periodic = dict(flags), self._trajectory[0].dimensions is not None
+
+    @property
+    def n_atoms(self) -> int:
+        """Atoms in each frame."""
+        return len(self._atoms)
+
+    def frame(self, frame: int) -> Frame:
+        """Return positions, flags and box of one frame."""
+        ts = self._trajectory[int(self._rows[frame])]
+        box = None
+        if ts.dimensions is not None:
+            box = ts.dimensions.copy()
+            box[:3] /= _ANGSTROM
+        flags = {name: values[frame] for name, values in self.flags.items()}
+        return ts.positions[self._atoms] / np.float32(_ANGSTROM), flags, box
+
+    def block(self, start: int, stop: int) -> Structures:
+        """Return consecutive frames; a frame of the library that comes several times is read once."""
+        wanted, where = np.unique(self._rows[start:stop], return_inverse=True)
+        positions = np.empty((len(wanted), self.n_atoms, 3), dtype=np.float32)
+        for place, ts in zip(positions, self._trajectory[wanted], strict=True):
+            np.divide(ts.positions[self._atoms], np.float32(_ANGSTROM), out=place)
+        return Structures(positions[where], None, {name: values[start:stop] for name, values in self.flags.items()})
+
+
+class BuiltFrames:
+    """Frames that a backmapper builds, a block at a time, when they are asked for; without a box.
+
+    Parameters
+    ----------
+    backmapper
+        What builds; it has been fitted.
+    features
+        ``(n_frames, n_features)``, one series after the other.
+    trajectories
+        Index of the generated trajectory each frame belongs to, ``(n_frames,)``.
+    seeds
+        Give each trajectory its generator.
+    """
+
+    def __init__(
+        self, backmapper: PiecewiseBackmapper, features: FloatArray, trajectories: NDArray[np.integer[Any]], seeds: Seeds
+    ) -> None:
+        self._backmapper, self._features, self._seeds = backmapper, features, seeds
+        self.flags, self.periodic = None, False
+        starts = np.flatnonzero(np.diff(trajectories, prepend=-1))
+        self._starts, self._indices = starts, trajectories[starts]
+        self._ends = np.append(starts[1:], len(trajectories))
+        self._length = max(1, POSITIONS_AT_ONCE // self.n_atoms)
+        self._cached: tuple[int, int, Structures] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_cached": None}
+
+    @property
+    def n_atoms(self) -> int:
+        """Atoms in each frame."""
+        return len(self._backmapper.atoms)
+
+    def frame(self, frame: int) -> Frame:
+        """Return positions and flags of one frame; its block is kept for the next."""
+        if self._cached is None or not self._cached[0] <= frame < self._cached[1]:
+            start = frame - frame % self._length
+            stop = min(start + self._length, len(self._features))
+            self._cached = start, stop, self.block(start, stop)
+        start, _, structures = self._cached
+        assert structures.positions is not None
+        return structures.positions[frame - start], {name: values[frame - start] for name, values in structures.flags.items()}, None
+
+    def block(self, start: int, stop: int) -> Structures:
+        """Return consecutive frames."""
+        positions = np.empty((stop - start, self.n_atoms, 3), dtype=np.float32)
+        flags: dict[str, list[NDArray[Any]]] = {}
+        place = start
+        for series in range(int(np.searchsorted(self._ends, start, side="right")), len(self._starts)):
+            end = min(int(self._ends[series]), stop)
+            while place < end:
+                until = min(place + self._length, end)
+                made = self._backmapper.backmap(
+                    self._features[place:until],
+                    first=place - int(self._starts[series]),
+                    rng=self._seeds.numpy(f"backmap {self._indices[series]}"),
+                )
+                assert made.positions is not None
+                positions[place - start : until - start] = made.positions
+                for name, values in made.flags.items():
+                    flags.setdefault(name, []).append(values)
+                place = until
+        return Structures(positions, None, {name: np.concatenate(values) for name, values in flags.items()})
+
+
+@dataclass(frozen=True)
+class GeneratedFrames:
+    """All that MDAnalysis is to know of a generated trajectory.
+
+    Parameters
+    ----------
+    source
+        Positions, flags and boxes.
+    features
+        ``(n_frames, n_features)`` float32, in the units of the schema.
+    trajectories
+        Index of the generated trajectory each frame belongs to, ``(n_frames,)``.
+    schema
+        What the features are; its frame interval is the time between frames, ps.
+    reference_frames
+        Which frame of the reference each frame is, ``(n_frames,)``; None where positions were built.
+    provenance
+        Where the frames come from, as JSON can hold it.
+    """
+
+    source: FrameSource
+    features: FloatArray
+    trajectories: NDArray[np.integer[Any]]
+    schema: FeatureSchema
+    reference_frames: NDArray[np.integer[Any]] | None = None
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def n_frames(self) -> int:
+        """Frames in all trajectories together."""
+        return len(self.features)

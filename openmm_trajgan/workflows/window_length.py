@@ -1,0 +1,58 @@
+"""How long windows should be, from the data."""
+
+import warnings
+
+import numpy as np
+
+from openmm_trajgan.analysis.slowest import slowest_process
+from openmm_trajgan.schema import FeatureTrajectories
+
+USUAL = 64  # frames, where nothing relaxes within the data
+SHORTEST, LONGEST = 16, 512  # frames
+FEWEST_RELAXATIONS = 50  # that populations and timescales can be learned from
+
+
+def choose_window_length(data: FeatureTrajectories) -> tuple[int, str]:
+    """Choose the power of two nearest to the time of the slowest process, from 16 to 512 frames.
+
+    Errors of a chain of windows of T frames add up to a relative error of its slowest time t₂ that is proportional to
+    exp(T/t₂) t₂/T: the error of exp(-T/t₂), the part that a window remembers of its start, divided by how much t₂ changes it. It
+    is least for T = t₂ and at most 1.4 times that up to a factor of two on either side. Windows are at most half as long as the
+    trajectories that hold half of all frames.
+
+    Parameters
+    ----------
+    data
+        What a model is to learn from.
+
+    Returns
+    -------
+    window_length
+        In frames, at least 4.
+    reason
+        One sentence.
+
+    Warns
+    -----
+    UserWarning
+        If the data hold the slowest process fewer than 50 times.
+    """
+    lengths = np.sort([len(series) for series in data])[::-1]
+    half = int(lengths[np.searchsorted(lengths.cumsum(), data.n_frames / 2)])
+    most = 2 ** int(np.log2(max((half - 1) // 2, 4)))
+    slowest = slowest_process(data) if half > 2 else None
+    if slowest is None:
+        chosen, why = USUAL, "nothing relaxes within the data"
+    else:
+        chosen = int(np.clip(2 ** round(np.log2(slowest)), SHORTEST, LONGEST))
+        why = f"the slowest process takes {slowest:.3g} frames"
+        if data.n_frames < FEWEST_RELAXATIONS * slowest:
+            warnings.warn(
+                f"the slowest process of the data takes {slowest:.3g} frames, and there are {data.n_frames} in all: populations "
+                "and timescales can only be as good as so few transitions; simulate at least "
+                f"{FEWEST_RELAXATIONS} times as long as it",
+                stacklevel=3,
+            )
+    if chosen > most:
+        chosen, why = most, f"{why}, but most trajectories have at most {half} frames"
+    return chosen, f"windows of {chosen} frames: {why}"

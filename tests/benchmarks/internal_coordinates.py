@@ -1,0 +1,313 @@
+"""Structures from torsions: speed beside MDAnalysis, exactness, and how physical the structures are.
+
+    OMP_NUM_THREADS=1 python tests/benchmarks/internal_coordinates.py --out internal_coordinates.json
+
+needs the package MDAnalysisTests for its trajectory of adenylate kinase. The decapeptide is simulated (minutes);
+``--peptide FILE.npy`` keeps its frames and takes them from there the next time. Times are CPU times of one thread.
+"""
+
+import argparse
+import json
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import MDAnalysis
+import numpy as np
+import openmm
+from MDAnalysis.analysis.bat import BAT
+from MDAnalysis.analysis.rms import rmsd
+from openmm import unit
+from peptides import adenylate_kinase, capped_piece, simulate, system_of
+
+from openmm_trajgan.backmap import InternalCoordinates, Relax
+from openmm_trajgan.backmap.clashes import Clashes
+from openmm_trajgan.backmap.z_matrix import ZMatrix
+from openmm_trajgan.features import Concatenate, Featurizer, Torsions
+from openmm_trajgan.systems import alanine_dipeptide
+
+N_SPEED = 20_000  # frames
+N_PEPTIDE = 600
+Array = np.ndarray
+
+
+def cpu(function: Callable[[], Any]) -> tuple[float, Any]:
+    """CPU seconds of a call, and what it returns."""
+    start = time.process_time()
+    result = function()
+    return time.process_time() - start, result
+
+
+def spread(values: Any) -> dict[str, float]:
+    """Median and range."""
+    return {"median": float(np.median(values)), "lowest": float(np.min(values)), "highest": float(np.max(values))}
+
+
+def universe_of(topology: Any, frames: Array) -> MDAnalysis.Universe:
+    """Frames in nm as a Universe."""
+    return MDAnalysis.Universe(topology, (10 * frames).astype(np.float32))
+
+
+def against_bat(universe: MDAnalysis.Universe, torsions: Torsions, n_bat: int, n_frames: int, bat: bool = True) -> dict[str, Any]:
+    """Frames per second of internal coordinates to positions for both, three times in turn, and errors of our round trip."""
+    schema = torsions.schema
+    z_matrix = ZMatrix.from_universe(universe, dict(zip(schema.names, schema.atoms, strict=True)))
+    frames = np.array([ts.positions.T for ts in universe.trajectory], dtype=np.float64).transpose(2, 1, 0) / 10
+    values, arms = z_matrix.measure(np.ascontiguousarray(frames))
+    chosen = np.arange(n_frames) % frames.shape[2]
+    at_once = max(64, 30_000 // len(universe.atoms))
+
+    def ours() -> None:
+        for start in range(0, n_frames, at_once):
+            block = chosen[start : start + at_once]
+            z_matrix.place(values[:, block], arms[..., block])
+
+    built = z_matrix.place(values.copy(), arms.copy()).transpose(2, 0, 1)
+    errors = [rmsd(one, other, superposition=True) for one, other in zip(built, frames.transpose(2, 0, 1), strict=True)]
+    wanted = np.random.default_rng(0).uniform(-np.pi, np.pi, (len(schema.names), frames.shape[2]))
+    turned = values.copy()
+    turned[z_matrix.pivot_of_torsion] = wanted
+    again, _ = z_matrix.measure(z_matrix.place(turned, arms.copy()))
+    missed = np.angle(np.exp(1j * (again[z_matrix.pivot_of_torsion] - wanted)))
+    result = {
+        "atoms": len(universe.atoms),
+        "torsions set": len(schema.names),
+        "round trip RMSD, Å": float(10 * max(errors)),
+        "torsion error, degrees": float(np.degrees(abs(missed).max())),
+    }
+    rates: dict[str, list[float]] = {"ours": [], "BAT": []}
+    rows: Any = None
+    if bat:
+        analysis = BAT(universe.atoms)
+        analysis.run(stop=min(n_bat, frames.shape[2]))
+        rows = analysis.results.bat
+    for _ in range(3):
+        rates["ours"].append(n_frames / cpu(ours)[0])
+        if bat:
+            seconds, _ = cpu(lambda: [analysis.Cartesian(rows[frame % len(rows)]) for frame in range(n_bat)])
+            rates["BAT"].append(n_bat / seconds)
+    result["frames/s"] = spread(rates["ours"])
+    if bat:
+        result["frames/s of BAT.Cartesian"] = spread(rates["BAT"])
+        result["ratio"] = spread(np.array(rates["ours"]) / np.array(rates["BAT"]))
+    return result
+
+
+def settable(featurizers: list[Torsions], universe: MDAnalysis.Universe) -> Torsions:
+    """Torsions of several featurizers without the dependent ones."""
+    both = Concatenate(featurizers)
+    first = universe_of_first(universe)
+    dependent = InternalCoordinates(force=True).fit(both, first).dependent
+    kept = {name: atoms for name, atoms in zip(both.schema.names, both.schema.atoms, strict=True) if name not in dependent}
+    return Torsions(list(kept.values()), list(kept))
+
+
+def universe_of_first(universe: MDAnalysis.Universe) -> MDAnalysis.Universe:
+    """The first frame alone."""
+    first = MDAnalysis.Merge(universe.atoms)
+    first.trajectory.ts.positions = universe.atoms.positions
+    return first
+
+
+def energies(system: openmm.System, frames: Array) -> Array:
+    """Energies, kJ/mol."""
+    context = openmm.Context(system, openmm.VerletIntegrator(0.001), openmm.Platform.getPlatformByName("Reference"))
+    values = np.empty(len(frames))
+    for index, frame in enumerate(frames):
+        context.setPositions(frame.astype(float))
+        values[index] = context.getState(energy=True).getPotentialEnergy().value_in_unit(unit.kilojoule_per_mole)
+    return values
+
+
+def hard(universe: MDAnalysis.Universe, frames: Array) -> tuple[Array, Array]:
+    """Bond lengths in Å and bond angles in degrees, one column each."""
+    bonds = universe.bonds.indices
+    lengths = 10 * np.linalg.norm(frames[:, bonds[:, 0]] - frames[:, bonds[:, 1]], axis=-1)
+    ends, centres, others = _angles(bonds, len(universe.atoms))
+    one, two = frames[:, ends] - frames[:, centres], frames[:, others] - frames[:, centres]
+    cosines = (one * two).sum(-1) / np.linalg.norm(one, axis=-1) / np.linalg.norm(two, axis=-1)
+    return lengths, np.degrees(np.arccos(np.clip(cosines, -1, 1)))
+
+
+def _angles(bonds: Array, n_atoms: int) -> tuple[Array, Array, Array]:
+    around: list[list[int]] = [[] for _ in range(n_atoms)]
+    for i, j in bonds.tolist():
+        around[i].append(j)
+        around[j].append(i)
+    triples = [(a, centre, b) for centre, near in enumerate(around) for a in near for b in near if a < b]
+    ends, centres, others = np.array(triples).T
+    return ends, centres, others
+
+
+def jump(frames: Array, heavy: Array) -> float:
+    """Mean RMSD between consecutive frames, superposed, Å."""
+    pairs = zip(frames[:-1, heavy], frames[1:, heavy], strict=True)
+    return float(np.mean([10 * rmsd(one, other, superposition=True) for one, other in pairs]))
+
+
+def compared(universe: MDAnalysis.Universe, train: Array, md: Array, built: Array) -> dict[str, Any]:
+    """RMS deviation of bonds and angles from the mean of training MD, and jumps, as ratios to held-out MD."""
+    means = [values.mean(axis=0) for values in hard(universe, train)]
+    scatter = {
+        name: [np.sqrt(((values - mean) ** 2).mean()) for values, mean in zip(hard(universe, frames), means, strict=True)]
+        for name, frames in (("md", md), ("built", built))
+    }
+    heavy = np.flatnonzero(universe.atoms.elements != "H")
+    return {
+        "bond RMS, Å": float(scatter["built"][0]),
+        "bond RMS ratio": float(scatter["built"][0] / scatter["md"][0]),
+        "angle RMS, degrees": float(scatter["built"][1]),
+        "angle RMS ratio": float(scatter["built"][1] / scatter["md"][1]),
+        "jump ratio": jump(built, heavy) / jump(md, heavy),
+        "clashing frames of MD": float(Clashes(universe)(md).mean()),
+        "clashing frames": float(Clashes(universe)(built).mean()),
+    }
+
+
+def dipeptide(frames: Array) -> dict[str, Any]:
+    """Held-out φ and ψ of alanine dipeptide back to structures, beside that MD."""
+    topology = alanine_dipeptide.topology()
+    features = alanine_dipeptide.features()
+    train, test = frames[:3000], frames[3000:]
+    system = alanine_dipeptide.build(seed=0).system
+    result = {"energy of MD, kJ/mol": _percentiles(energies(system, test))}
+    universe = universe_of(topology, train)
+    backmapper = InternalCoordinates().fit(features, universe)
+    seconds, structures = cpu(lambda: backmapper.backmap(np.tile(features(test), (20, 1)), rng=np.random.default_rng(0)))
+    result["backmap, frames/s with superposition and clash flag"] = 20 * len(test) / seconds
+    built = structures.positions[: len(test)]
+    result["energy, kJ/mol"] = _percentiles(energies(system, built))
+    result["torsion error, degrees"] = float(np.degrees(abs(features.schema.wrap(features(built) - features(test))).max()))
+    return result | compared(universe, train, test, built)
+
+
+def _percentiles(values: Array) -> dict[str, float]:
+    low, median, high = np.percentile(values, [5, 50, 95])
+    return {"5 %": float(low), "median": float(median), "95 %": float(high)}
+
+
+def decapeptide(topology: Any, frames: Array, features: Featurizer) -> dict[str, Any]:
+    """Exact φ, ψ, ω and χ of held-out frames back to structures, before and after repair."""
+    blocks = np.array_split(np.arange(len(frames)), 12)  # every third is held out, but for guards of 10 frames
+    test = np.concatenate([block[10:-10] for block in blocks[1::3]])
+    train = np.concatenate([block for number, block in enumerate(blocks) if number % 3 != 1])
+    universe = universe_of(topology, frames[train])
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        fit_seconds, backmapper = cpu(lambda: InternalCoordinates().fit(features, universe))
+    seconds, structures = cpu(lambda: backmapper.backmap(features(frames[test]), rng=np.random.default_rng(0)))
+    relax = Relax(system_of(topology), features, universe)
+    flagged = structures.flags["clash"]
+    repair_seconds, relaxed = cpu(lambda: relax(structures.positions, flagged))
+    backbone = universe.select_atoms("name N CA C and not resname ACE NME").indices
+    heavy = np.flatnonzero(universe.atoms.elements != "H")
+
+    def error(positions: Array, atoms: Array) -> float:
+        pairs = zip(positions[:, atoms], frames[test][:, atoms], strict=True)
+        return float(np.mean([10 * rmsd(one, other, superposition=True) for one, other in pairs]))
+
+    set_columns = [column for column, name in enumerate(features.schema.names) if name not in backmapper.dependent]
+    missed = features.schema.wrap(features(structures.positions) - features(frames[test]))
+    return {
+        "frames for training": len(train),
+        "frames held out": len(test),
+        "warned": [str(each.message) for each in said if issubclass(each.category, UserWarning)],
+        "dependent": backmapper.dependent,
+        "torsion error, degrees": float(np.degrees(abs(missed[:, set_columns]).max())),
+        "error of dependent torsions, degrees": float(np.degrees(abs(np.delete(missed, set_columns, axis=1)).mean())),
+        "fit, s": fit_seconds,
+        "backbone RMSD, Å": error(structures.positions, backbone),
+        "heavy RMSD, Å": error(structures.positions, heavy),
+        "backbone RMSD after repair, Å": error(relaxed.positions, backbone),
+        "heavy RMSD after repair, Å": error(relaxed.positions, heavy),
+        "bad frames before": float(flagged.mean()),
+        "bad frames after": float(backmapper.clashes(relaxed.positions).mean()),
+        "backmap, ms/frame": 1000 * seconds / len(test),
+        "repair, ms per repaired frame": 1000 * repair_seconds / max(1, flagged.sum()),
+        "backmap and repair, ms/frame amortised": 1000 * (seconds + repair_seconds) / len(test),
+        "moved by repair, Å": spread(10 * relaxed.rmsd) if len(relaxed.rmsd) else None,
+        "torsion change in repaired frames, degrees": float(np.degrees(abs(relaxed.feature_change)).mean()),
+    } | compared(universe, frames[train], frames[test], structures.positions)
+
+
+def alanine_frames(n_frames: int) -> Array:
+    """MD of alanine dipeptide every 0.2 ps, ``(n_frames, 22, 3)``, nm."""
+    simulation = alanine_dipeptide.build(seed=1)
+    frames = np.empty((n_frames, 22, 3), dtype=np.float32)
+    for frame in frames:
+        simulation.step(50)
+        frame[:] = simulation.context.getState(positions=True).getPositions(asNumpy=True).value_in_unit(unit.nanometer)
+    return frames
+
+
+def peptide_features(topology: Any) -> Featurizer:
+    """φ, ψ, ω and χ."""
+    return Concatenate([Torsions.backbone(topology, omega=True), Torsions.chi(topology)])
+
+
+def tables(peptide: Path | None) -> dict[str, Any]:
+    """All figures."""
+    rng = np.random.default_rng(0)
+    dipeptide_frames = alanine_frames(4000)
+    topology, start = capped_piece(22, 10)
+    if peptide is not None and peptide.is_file():
+        frames = np.load(peptide)
+    else:
+        frames = simulate(topology, start, N_PEPTIDE, seed=1)
+        if peptide is not None:
+            np.save(peptide, frames)
+    alanines, start = capped_piece(64, 4, all_alanine=True)
+    shaken = start + rng.normal(0, 0.002, (200, *start.shape))
+    kinase = adenylate_kinase()
+    kinase_frames = np.array([ts.positions for ts in kinase.trajectory]) / 10
+    kinase_topology = _openmm_like(kinase)
+    results: dict[str, Any] = {"alanine dipeptide": dipeptide(dipeptide_frames)}
+    results["decapeptide"] = decapeptide(topology, frames, peptide_features(topology))
+    for name, universe, features, n_bat, n_frames in (
+        ("alanine dipeptide", universe_of(alanine_dipeptide.topology(), dipeptide_frames[:500]), None, 300, N_SPEED),
+        ("AAAA", universe_of(alanines, shaken), [Torsions.backbone(alanines, omega=True)], 100, 10_000),
+        ("decapeptide", universe_of(topology, frames[:100]), [peptide_features(topology)], 30, 3000),
+    ):
+        wanted = alanine_dipeptide.features() if features is None else settable(features, universe)
+        results[f"{name}, internal coordinates to positions"] = against_bat(universe, wanted, n_bat, n_frames)
+    backbone = settable([Torsions.backbone(kinase_topology, omega=True)], kinase)
+    results["adenylate kinase, internal coordinates to positions"] = against_bat(kinase, backbone, 0, 98, bat=False)
+    results["adenylate kinase, backmap with force=True"] = kinase_fold(kinase, backbone, kinase_frames)
+    return results
+
+
+def kinase_fold(kinase: MDAnalysis.Universe, features: Torsions, frames: Array) -> dict[str, Any]:
+    """Exact φ, ψ and ω of every second frame with the geometry expected from the others: how much of the fold is left."""
+    train = MDAnalysis.Merge(kinase.atoms).load_new(10 * frames[::2].astype(np.float32), order="fac")
+    built = (
+        InternalCoordinates(force=True).fit(features, train).backmap(features(frames[1::2]), rng=np.random.default_rng(0)).positions
+    )
+    alpha = kinase.select_atoms("name CA").indices
+    pairs = zip(built[:, alpha], frames[1::2][:, alpha], strict=True)
+    return {"alpha carbon RMSD, Å": spread([10 * rmsd(one, other, superposition=True) for one, other in pairs])}
+
+
+def _openmm_like(universe: MDAnalysis.Universe) -> Any:
+    """Topology of mdtraj, which featurizers read."""
+    import mdtraj
+
+    topology = mdtraj.Topology()
+    chain = topology.add_chain()
+    atoms = []
+    for residue in universe.residues:
+        made = topology.add_residue(residue.resname, chain, resSeq=int(residue.resid))
+        atoms += [topology.add_atom(atom.name, mdtraj.element.get_by_symbol(atom.element), made) for atom in residue.atoms]
+    for i, j in universe.bonds.indices.tolist():
+        topology.add_bond(atoms[i], atoms[j])
+    return topology
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
+    parser.add_argument("--peptide", type=Path, help=".npy file of the frames of the decapeptide, made if absent")
+    arguments = parser.parse_args()
+    warnings.filterwarnings("ignore")
+    arguments.out.write_text(json.dumps(tables(arguments.peptide), indent=1, ensure_ascii=False) + "\n")

@@ -1,0 +1,107 @@
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import MDAnalysis
+import numpy as np
+import pytest
+from openmm import app
+
+from openmm_trajgan.buffer import WindowBuffer
+from openmm_trajgan.schema import FeatureTrajectories
+from openmm_trajgan.systems import alanine_dipeptide
+from openmm_trajgan.workflows.collect import collect_system
+
+N_FRAMES = 60
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A PDB file, a window buffer with structures, the same structures as a trajectory, and generated features."""
+    path = tmp_path_factory.mktemp("backmap")
+    topology, positions = alanine_dipeptide.topology_and_positions()
+    with (path / "ala2.pdb").open("w") as file:
+        app.PDBFile.writeFile(topology, 10 * positions, file, keepIds=True)
+    with ThreadPoolExecutor(1) as executor:
+        collect_system("alanine_dipeptide", path / "md.windows", n_frames=N_FRAMES, n_replicas=1, seed=1, executor=executor)
+    buffer = WindowBuffer(path / "md.windows")
+    md = MDAnalysis.Universe(topology, (10 * buffer.structures()).astype(np.float32), dt=0.2)
+    with MDAnalysis.Writer(str(path / "md.trr"), 22, dt=0.2) as writer:
+        for _ in md.trajectory:
+            writer.write(md)
+    angles = np.random.default_rng(0).uniform(-np.pi, np.pi, (2, 40, 2))
+    FeatureTrajectories(list(angles), buffer.schema, provenance={"seed": "5"}).save(path / "generated.npz")
+    return path
+
+
+def arguments(folder, out, *options):
+    return ("backmap", folder / "generated.npz", "--topology", folder / "ala2.pdb", "--out", out, *options)
+
+
+@pytest.mark.parametrize("reference", ["md.windows", "md.trr"])
+def test_structures_features_provenance_and_validity(trajgan, folder, tmp_path, reference):
+    status, out, err = trajgan(*arguments(folder, tmp_path / "made.xtc", "--reference", folder / reference, "--trajectory", 1))
+    assert status == 0, err
+    assert "40 frames of 22 atoms, one every 0.2 ps" in out
+    assert "Method internal_coordinates: the features hold torsions of one molecule" in out
+    assert "Validity: bond deviation" in out
+    names = {"made.xtc", "made.pdb", "made.features.npz", "made.provenance.json", "made.validity.json", "made.xtc.config.yaml"}
+    assert {path.name for path in tmp_path.glob("[!.]*")} == names
+    features = FeatureTrajectories.load(tmp_path / "made.features.npz")
+    generated = FeatureTrajectories.load(folder / "generated.npz")
+    np.testing.assert_array_equal(features.values[0], generated.values[1])
+    assert (features.schema, features.replicas) == (generated.schema, ("1",))
+    provenance = json.loads((tmp_path / "made.provenance.json").read_text())
+    assert (provenance["method"], provenance["seed"], provenance["generated"]) == ("internal_coordinates", 0, {"seed": "5"})
+    assert provenance["reference"].startswith(f"{N_FRAMES} structures of 22 atoms from {reference}")
+    report = json.loads((tmp_path / "made.validity.json").read_text())
+    assert (report["n_frames"], report["n_md_frames"]) == (40, N_FRAMES)
+    assert report["figures"]["feature error"]["value"] < 1e-3
+    assert report["figures"]["jump"]["md"] > 0
+
+
+def test_frames_of_md_and_one_file(trajgan, folder, tmp_path):
+    options = ("--reference", folder / "md.windows", "--method", "nearest_frames")
+    status, out, err = trajgan(*arguments(folder, tmp_path / "made.trajgan", *options))
+    assert status == 0, err
+    assert "Method nearest_frames: asked for." in out
+    universe = MDAnalysis.Universe(tmp_path / "made.pdb", tmp_path / "made.trajgan")
+    structures = WindowBuffer(folder / "md.windows").structures()
+    assert len(universe.trajectory) == 40
+    for ts in universe.trajectory[::13]:
+        np.testing.assert_allclose(ts.positions, 10 * structures[ts.data["reference_frame"]], atol=1e-4)
+        assert ts.data["library_distance"] >= 0
+    assert not (tmp_path / "made.features.npz").exists()
+
+
+def test_without_md_there_is_no_report(trajgan, folder, tmp_path):
+    status, out, err = trajgan(*arguments(folder, tmp_path / "made.xtc"))
+    assert status == 0, err
+    assert "Validity" not in out
+    assert not (tmp_path / "made.validity.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--reference", "md.npy"), "md.npy: no such file or window buffer"),
+        (("--reference", "ala2.txt"), "ala2.txt: not a window buffer, and no trajectory that fits"),
+        (("--method", "identity"), "expected the coordinates x, y, z of one particle"),
+        (("--trajectory", "2"), "expected a trajectory between 0 and 1, found 2"),
+    ],
+)
+def test_what_is_wrong_is_one_line(trajgan, folder, tmp_path, options, message, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "ala2.txt").write_text("nothing")
+    status, out, err = trajgan(*arguments(folder, tmp_path / "made.xtc", *options))
+    assert (status, out) == (2, "")
+    (line,) = [line for line in err.splitlines() if line.startswith("trajgan:")]
+    assert message in line
+    assert not list(tmp_path.glob("made*"))
+
+
+def test_files_that_are_there_stay(trajgan, folder, tmp_path):
+    (tmp_path / "made.validity.json").write_text("mine")
+    status, _, err = trajgan(*arguments(folder, tmp_path / "made.xtc"))
+    assert status == 2
+    assert "made.validity.json: exists already" in err
+    assert [path.name for path in tmp_path.iterdir()] == ["made.validity.json"]
