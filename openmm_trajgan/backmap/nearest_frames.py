@@ -13,7 +13,7 @@ from openmm_trajgan.backmap.paths import cheapest_paths
 from openmm_trajgan.errors import InputError
 from openmm_trajgan.features.base import Featurizer
 
-_N_NEIGHBORS = 32  # frames nearest in the features are candidates ...
+_N_NEIGHBORS = 16  # frames nearest in the features are candidates ...
 _N_CONTINUED = 24  # ... and so many of those that the simulation leads to ...
 _N_CONTINUABLE = 2  # ... from the first so many ...
 _REACH = 16  # ... of up to so many frames before and after
@@ -58,8 +58,8 @@ class NearestFrames:
     """Backmapper that answers with frames of the reference, chosen so that they follow each other as in a simulation.
 
     For each generated frame the candidates are the reference frames with the nearest features, and those that the simulation leads
-    to from the candidates of frames before and after. Among all paths through the candidates it takes the one with the least sum
-    of squared feature deviations plus a penalty for every step that is longer than a typical one of the simulation, and for
+    to from the nearest ones of frames before and after. Among all paths through the candidates it takes the one with the least
+    sum of squared feature deviations plus a penalty for every step that is longer than a typical one of the simulation, and for
     staying in a frame; the weight of the penalty is tuned until the mean step is that of the simulation, as far as this costs
     less than 0.1 standard deviations of the features. Structures come out as indices of reference frames, with the reference's
     own bonds, energies and boxes. Solvent, ligands, several chains and periodic boxes are what they were in those frames.

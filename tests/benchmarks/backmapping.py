@@ -1,0 +1,173 @@
+"""How well and how fast features become structures by nearest frames and by distance geometry.
+
+Run ``OMP_NUM_THREADS=1 python tests/benchmarks/backmapping.py --out backmapping.json``; six minutes, most of them molecular
+dynamics of a peptide (3000 frames to learn from, 1000 independent ones to find again). Needs MDAnalysisTests. Times are CPU
+time of one core.
+"""
+
+import argparse
+import json
+import sys
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import MDAnalysis
+import numpy as np
+import peptide
+from deeptime.decomposition import TICA
+from MDAnalysisTests.datafiles import DCD, PSF
+from numpy.typing import NDArray
+
+from openmm_trajgan.backmap import DistanceGeometry, NearestFrames
+from openmm_trajgan.features import Distances, RadiusOfGyration
+from openmm_trajgan.schema import FeatureSchema
+
+N_TRAIN, N_TEST = 3000, 1000
+TIMES_OVER = 20  # the test frames are repeated for the speed of a long series
+N_BEADS, N_CHAINS, BOND = 140, 1000, 0.38
+RNG = np.random.default_rng(0)
+
+
+class SlowComponents:
+    """Two TICA components of the distances between α carbons, fitted to given frames."""
+
+    schema = FeatureSchema(names=("TICA 1", "TICA 2"), units=("", ""), periods=(None, None))
+
+    def __init__(self, distances: Distances, frames: NDArray[np.float32], lag: int = 10) -> None:
+        self.distances = distances
+        self.model = TICA(lagtime=lag, dim=2).fit(distances(frames)).fetch_model()
+
+    def __call__(self, positions: Any, box: Any = None) -> NDArray[np.float32]:
+        """Compute both components."""
+        return self.model.transform(self.distances(positions, box)).astype(np.float32)
+
+
+def superposed_deviations(one: NDArray[Any], two: NDArray[Any]) -> NDArray[np.float64]:
+    """RMSD of each frame after the best superposition without reflection, nm."""
+    one, two = (points.astype(float) - points.astype(float).mean(axis=1, keepdims=True) for points in (one, two))
+    covariance = one.transpose(0, 2, 1) @ two
+    values = np.linalg.svd(covariance, compute_uv=False)
+    overlap = values[:, 0] + values[:, 1] + np.sign(np.linalg.det(covariance)) * values[:, 2]
+    squares = np.square(one).sum(axis=(1, 2)) + np.square(two).sum(axis=(1, 2)) - 2 * overlap
+    return np.sqrt(np.maximum(squares, 0) / one.shape[1])
+
+
+def timed(backmapper: Any, features: NDArray[Any]) -> tuple[Any, float]:
+    """Structures, and frames per second of CPU time."""
+    start = time.process_time()
+    structures = backmapper.backmap(features, rng=RNG)
+    return structures, len(features) / (time.process_time() - start)
+
+
+def retrieval() -> dict[str, Any]:
+    """Features of independent molecular dynamics, found again among the frames to learn from."""
+    topology, train = peptide.simulate(N_TRAIN, seed=1)
+    _, test = peptide.simulate(N_TEST, seed=2)
+    alpha = [atom.index for atom in topology.atoms() if atom.name == "CA"]
+    heavy = [atom.index for atom in topology.atoms() if atom.element.symbol != "H"]
+    between = Distances([[i, j] for place, i in enumerate(alpha) for j in alpha[place + 1 :]])
+    cases = {
+        "end-to-end distance": Distances([[alpha[0], alpha[-1]]]),
+        "radius of gyration": RadiusOfGyration(alpha),
+        "two TICA components": SlowComponents(between, train),
+    }
+    jump = superposed_deviations(train[1:, heavy], train[:-1, heavy])
+    results: dict[str, Any] = {"atoms": train.shape[1], "jump of molecular dynamics, nm": jump.mean()}
+    for name, features in cases.items():
+        nearest = NearestFrames().fit(features, peptide.universe(topology, train))
+        wanted = features(test)
+        structures = nearest.backmap(wanted, rng=RNG)
+        found = train[structures.reference_frames]
+        summary = nearest.summary
+        _, rate = timed(nearest, np.tile(wanted, (TIMES_OVER, 1)))
+        steps = superposed_deviations(found[1:, heavy], found[:-1, heavy])
+        closest = train[np.abs(features(train)[None] - wanted[:, None]).sum(axis=2).argmin(axis=1)][:, heavy]
+        spread = features(train).std(axis=0)
+        results[name] = {
+            "jump ratio, mean": steps.mean() / jump.mean(),
+            "jump ratio, 99th percentile": np.percentile(steps, 99) / np.percentile(jump, 99),
+            "jump ratio of single nearest frames": superposed_deviations(closest[1:], closest[:-1]).mean() / jump.mean(),
+            "feature error, SD": (np.abs(features(found) - wanted) / spread).mean(),
+            "unique share": summary.unique_share,
+            "repeat share": summary.repeat_share,
+            "frames/s": rate,
+        }
+    return results
+
+
+def wandering(n_frames: int, seed: int) -> NDArray[np.float64]:
+    """Chains of 140 beads whose directions persist, nm."""
+    steps = np.random.default_rng(seed).normal(size=(n_frames, N_BEADS, 3))
+    for bead in range(1, N_BEADS):
+        steps[:, bead] = 0.6 * steps[:, bead - 1] + 0.8 * steps[:, bead]
+    return np.cumsum(BOND * steps / np.linalg.norm(steps, axis=-1, keepdims=True), axis=1)
+
+
+def recovery() -> dict[str, Any]:
+    """Distances of chains of 140 beads, exact and with errors, back to positions."""
+    first, second = np.triu_indices(N_BEADS, 1)
+    reference = MDAnalysis.Universe.empty(N_BEADS, n_residues=N_BEADS, atom_resindex=np.arange(N_BEADS), trajectory=True)
+    reference.load_new(10 * wandering(50, seed=0).astype(np.float32))
+    geometry = DistanceGeometry().fit(Distances(np.stack([first, second], axis=1)), reference)
+    chains = wandering(N_CHAINS, seed=1)
+    exact = np.linalg.norm(chains[:, first] - chains[:, second], axis=-1)
+    results = {}
+    for label, error, n_frames in (("exact", 0.0, N_CHAINS), ("error 0.02 nm", 0.02, 100), ("error 0.1 nm", 0.1, 100)):
+        distances = np.abs(exact[:n_frames] + np.random.default_rng(2).normal(0, 1, (n_frames, exact.shape[1])) * error)
+        structures, rate = timed(geometry, distances)
+        pair = [superposed_deviations(structures.positions, mirror * chains[:n_frames]) for mirror in (1, np.array([1, 1, -1]))]
+        bonds = np.linalg.norm(np.diff(structures.positions, axis=1), axis=-1)
+        results[label] = {
+            "RMSD to the truth up to the mirror, mean, A": 10 * np.minimum(*pair).mean(),
+            "RMSD to the truth up to the mirror, largest, A": 10 * np.minimum(*pair).max(),
+            "bonds, RMS deviation, A": 10 * np.sqrt(np.square(bonds - BOND).mean()),
+            "share of eigenvalues beyond three": structures.flags["not_3d"].mean(),
+            "frames/s": rate,
+        }
+    return results
+
+
+def hands() -> dict[str, Any]:
+    """Fragments of adenylate kinase in odd frames, with the hand learnt from even frames or from other fragments.
+
+    Odd frames lie between even ones, so "same fragment" is easier than a new simulation would be.
+    """
+    alpha = MDAnalysis.Universe(PSF, DCD).select_atoms("name CA")
+    frames = np.stack([alpha.positions.copy() for _ in alpha.universe.trajectory])
+    results = {}
+    for length in (10, 20, 50):
+        pairs = Distances(np.stack(np.triu_indices(length, 1), axis=1))
+        starts = range(0, frames.shape[1] - length + 1, length // 2)
+        right = {"same fragment": [], "other fragments": []}
+        for start in starts:
+            away = [other for other in starts if abs(other - start) >= length]
+            test = frames[1::2, start : start + length] / 10
+            train = frames[::2, start : start + length]
+            others = np.concatenate([frames[:98:12, other : other + length] for other in away])
+            for label, reference in (("same fragment", train), ("other fragments", others)):
+                universe = MDAnalysis.Universe.empty(length, n_residues=length, atom_resindex=np.arange(length), trajectory=True)
+                geometry = DistanceGeometry().fit(pairs, universe.load_new(reference))
+                # One frame at a time: no help from the frame before
+                found = np.concatenate([geometry.backmap(pairs(frame[None]), rng=RNG).positions for frame in test])
+                right[label].append(superposed_deviations(found, test) < superposed_deviations(found, test * [1, 1, -1]))
+        results[f"{length} residues"] = {label: np.concatenate(told).mean() for label, told in right.items()}
+        results[f"{length} residues"]["fragments x frames"] = int(sum(map(len, right["same fragment"])))
+    return results
+
+
+def main() -> None:
+    """Measure all, print and write."""
+    warnings.simplefilter("ignore")  # of MDAnalysis about its own test files
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, required=True)
+    path = parser.parse_args().out
+    results = {"distance geometry, 140 beads": recovery(), "handedness": hands(), "nearest frames": retrieval()}
+    text = json.dumps(results, indent=1, default=float)
+    path.write_text(text)
+    sys.stdout.write(text + "\n")
+
+
+if __name__ == "__main__":
+    main()
