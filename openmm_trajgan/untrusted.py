@@ -129,7 +129,8 @@ def _header(file: IO[bytes], size: int) -> tuple[tuple[int, ...], bool, np.dtype
             read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[
                 np.lib.format.read_magic(file)
             ]
-            shape, fortran_order, dtype = read(file)
+            header: tuple[tuple[int, ...], bool, np.dtype[Any]] = read(file)
+            shape, fortran_order, dtype = header
     except _BROKEN_HEADER as error:
         raise ValueError(" ".join(f"{error}".split())[:200] or type(error).__name__) from error
     if dtype.hasobject:

@@ -20,8 +20,8 @@ _NO_LOCKS_THERE = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, 
 class StreamLocks:
     """Locks on the streams of one buffer, held by this process until they are released or it dies.
 
-    Each stream is a byte of one file that is locked, so that thousands of streams cost one file handle. Where the system or the file
-    system knows no such locks, nothing is refused.
+    Each stream is a byte of one file that is locked, so that thousands of streams cost one file handle. Where the system or the
+    file system knows no such locks, nothing is refused.
 
     Parameters
     ----------

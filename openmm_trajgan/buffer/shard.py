@@ -1,8 +1,8 @@
 """One file of frames: how it is laid out, found, read and checked.
 
-A sealed shard is an ``.npy`` file that NumPy reads; the CRC-32 of its rows stands as a comment in the padding of its header. An open
-shard, ``.rows``, holds rows alone: those behind a torn one, or behind one whose step does not follow (a power cut can leave zeros),
-were never complete and are not counted.
+A sealed shard is an ``.npy`` file that NumPy reads; the CRC-32 of its rows stands as a comment in the padding of its header. An
+open shard, ``.rows``, holds rows alone: those behind a torn one, or behind one whose step does not follow (a power cut can leave
+zeros), were never complete and are not counted.
 """
 
 import mmap
@@ -76,7 +76,7 @@ class ShardReader:
         return Shard(path, segment, first, n_frames, status.st_ino)
 
     def _in_order(self, path: Path, n_frames: int) -> int:
-        """Rows of an open shard before the first one whose step does not follow; only the last two are looked at if they are fine."""
+        """Rows of an open shard before the first one whose step does not follow; the last two are looked at first."""
         with path.open("rb", buffering=0) as file:
             file.seek((n_frames - 2) * self.dtype.itemsize)
             last = np.frombuffer(file.read(2 * self.dtype.itemsize), self.dtype)["step"]
@@ -97,7 +97,7 @@ class ShardReader:
             raise _damaged(shard.path, str(error)) from error
         if rows is None:
             raise InputError(
-                f"{shard.path}: its {shard.n_frames} frames are no longer there: a restart set them aside since the buffer was read; "
+                f"{shard.path}: its {shard.n_frames} frames are no longer there: a restart set them aside since it was read; "
                 "ask the buffer for its windows again"
             )
         return rows

@@ -23,6 +23,7 @@ import shutil
 import weakref
 from bisect import bisect_left
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
@@ -159,9 +160,9 @@ class ShardStore:
 
     def _files(self, stream: str) -> list[tuple[int, int, Path]]:
         """Segment, first frame and path of every shard, in order."""
-        found: dict[tuple[int, int], Path] = {}
-        try:
-            names = sorted(os.listdir(folder := self._folder(stream)), reverse=True)  # ".rows" before ".npy": the sealed copy wins
+        folder, found = self._folder(stream), dict[tuple[int, int], Path]()
+        try:  # ".rows" before ".npy": the sealed copy wins
+            names = sorted((path.name for path in folder.iterdir()), reverse=True)
         except (FileNotFoundError, NotADirectoryError):
             return []
         for name in names:
@@ -304,12 +305,9 @@ class ShardStore:
         for segment, first, path in self._files(stream):
             n_frames = None
             if expected.get(segment, 0) == first:
-                try:
-                    n_frames = (
-                        len(self._reader.checked(shard)) if (shard := self._reader.find(path, segment, first)).n_frames else 0
-                    )
-                except InputError:
-                    pass
+                with suppress(InputError):
+                    shard = self._reader.find(path, segment, first)
+                    n_frames = len(self._reader.checked(shard)) if shard.n_frames else 0
             expected[segment] = None if n_frames is None else first + n_frames
             if n_frames is None:
                 yield path
@@ -333,7 +331,7 @@ class ShardStore:
             raise InputError(f"{path}: damaged structures ({error}); restore the file, or remove it") from error
         if positions.ndim != 3 or positions.shape[2] != 3 or positions.dtype != np.float32:
             raise InputError(
-                f"{path}: expected float32 positions (n_structures, n_atoms, 3), found {positions.dtype} {positions.shape}; remove it"
+                f"{path}: expected float32 positions (n_structures, n_atoms, 3), found {positions.dtype} {positions.shape}"
             )
         return positions
 

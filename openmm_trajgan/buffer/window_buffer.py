@@ -209,8 +209,8 @@ class WindowBuffer:
     def repair(self) -> tuple[Path, ...]:
         """Set aside files that are damaged (their checksum tells), so that the frames before them can be used.
 
-        Shards behind a damaged one in the same segment go with it, as there would be a gap. Nothing is deleted: the files are moved to
-        the folder ``damaged`` of their stream.
+        Shards behind a damaged one in the same segment go with it, as there would be a gap. Nothing is deleted: the files are moved
+        to the folder ``damaged`` of their stream.
 
         Returns
         -------

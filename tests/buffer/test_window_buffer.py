@@ -235,7 +235,7 @@ def test_windows_on_disk_say_that_their_frames_were_set_aside(tmp_path, small_sh
         fill(buffer, "a", range(10))
         windows = buffer.windows(10)
         buffer.truncate("a", keep)
-        with pytest.raises(InputError, match="a restart set them aside since the buffer was read; ask .* windows again"):
+        with pytest.raises(InputError, match="a restart set them aside since it was read; ask .* windows again"):
             windows.sample(1, np.random.default_rng(0))
 
 
