@@ -137,7 +137,8 @@ def _header(file: IO[bytes], size: int) -> tuple[tuple[int, ...], bool, np.dtype
         raise ValueError("holds Python objects, which are never loaded")
     if len(shape) > 32 or any(length < 0 for length in shape):
         raise ValueError(f"declares the shape {shape}")
-    held, declared = size - file.tell(), math.prod(shape) * dtype.itemsize
-    if declared > held or (math.prod(shape) and not dtype.itemsize):
+    n_values: int = math.prod(shape)
+    held, declared = size - file.tell(), n_values * dtype.itemsize
+    if declared > held or (n_values and not dtype.itemsize):
         raise ValueError(f"declares {declared} bytes of data and holds {held}")
     return shape, bool(fortran_order), dtype

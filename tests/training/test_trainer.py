@@ -185,7 +185,8 @@ def test_labels_reach_generator_and_critic(windows):
     assert {float(value) for value in torch.cat(drawn)} == {10.0, 20.0, 30.0}
 
 
-def test_an_interrupt_writes_a_checkpoint_to_continue_from(windows, tmp_path, monkeypatch):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_writes_a_checkpoint_to_continue_from(windows, tmp_path, monkeypatch, number):
     whole = make_trainer(windows)
     whole.run()
     interrupted = make_trainer(windows)
@@ -194,7 +195,7 @@ def test_an_interrupt_writes_a_checkpoint_to_continue_from(windows, tmp_path, mo
 
     def interrupt(n):
         if interrupted.step == 7:
-            signal.raise_signal(signal.SIGINT)  # in the middle of the eighth step
+            signal.raise_signal(number)  # in the middle of the eighth step
         return draw(n)
 
     monkeypatch.setattr(interrupted, "_draw", interrupt)
