@@ -17,6 +17,10 @@ class StreamExistsError(InputError):
     """A stream of the buffer already holds frames and ``append=True`` was not given."""
 
 
+class StreamInUseError(InputError):
+    """Another process is writing the stream."""
+
+
 class NonFiniteError(TrajGANError, ValueError):
     """A position, feature or loss became NaN or infinite while work was going on."""
 

@@ -3,9 +3,10 @@
 import hashlib
 import json
 import math
-import zipfile
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from openmm_trajgan.errors import InputError, SchemaMismatchError
 from openmm_trajgan.storage import replacing
+from openmm_trajgan.untrusted import parse_json, read_npz
 
 FORMAT_VERSION = 1
 _FRAME_INTERVAL_TOLERANCE = 1e-4  # relative; intervals read back from trajectory files carry float32 rounding
@@ -64,6 +66,8 @@ class FeatureSchema(BaseModel):
     def _fill(cls, values: Any) -> Any:
         if isinstance(values, dict) and "names" in values:
             values = dict(values)
+            if not isinstance(values["names"], list | tuple):
+                return values
             n_features = len(values["names"])
             values["kinds"] = values.get("kinds") or ("custom",) * n_features
             values["atoms"] = values.get("atoms") or ((),) * n_features
@@ -74,6 +78,9 @@ class FeatureSchema(BaseModel):
         for label, column in (("units", self.units), ("periods", self.periods), ("kinds", self.kinds), ("atoms", self.atoms)):
             if len(column) != len(self.names):
                 raise ValueError(f"{len(self.names)} names but {len(column)} {label}: give one per feature")
+        for text in (*self.names, *self.units, *self.kinds):
+            if not text.isprintable():
+                raise ValueError(f"names, units and kinds must be printable in one line, found {text!r}")
         if len(set(self.names)) != len(self.names):
             repeated = sorted({name for name in self.names if self.names.count(name) > 1})
             raise ValueError(f"feature names must be unique, found twice: {', '.join(repeated)}")
@@ -240,6 +247,7 @@ class FeatureTrajectories:
         header = {
             "format": "openmm-trajgan trajectories",
             "version": FORMAT_VERSION,
+            "package": written_by(),
             "schema": self.schema.model_dump(mode="json"),
             "replicas": self.replicas,
             "provenance": self.provenance,
@@ -258,17 +266,59 @@ class FeatureTrajectories:
             If the file is missing, truncated, of another kind or of a newer format.
         """
         try:
-            with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as archive:
-                header = json.loads(archive["header"].tobytes())
-                if header["format"] != "openmm-trajgan trajectories":
-                    raise InputError(f"{path}: expected generated trajectories, found {header['format']!r}")
-                if header["version"] > FORMAT_VERSION:
-                    raise InputError(f"{path}: format {header['version']} is newer than {FORMAT_VERSION}; upgrade openmm-trajgan")
-                values = [archive[f"series{index:06d}"] for index in range(len(header["replicas"]))]
+            arrays = read_npz(Path(path), compressed=False)
+            header = parse_json(arrays["header"].tobytes())
+            if header["format"] != "openmm-trajgan trajectories":
+                raise InputError(f"{path}: expected generated trajectories, found {header['format']!r}")
+            require_known_version(header["version"], header.get("package"), path)
+            replicas, provenance = header["replicas"], header["provenance"]
+            if not isinstance(replicas, list) or not all(isinstance(name, str) and name.isprintable() for name in replicas):
+                raise ValueError("replicas: expected a list of names")
+            if not isinstance(provenance, dict) or not all(isinstance(text, str) for text in provenance.values()):
+                raise ValueError("provenance: expected texts by name")
+            values = [arrays[f"series{index:06d}"] for index in range(len(replicas))]
+            if not all(series.dtype == np.float32 for series in values):
+                raise ValueError("series: expected float32 numbers")
+            schema = FeatureSchema.model_validate(header["schema"])
         except FileNotFoundError:
             raise InputError(f"{path}: no such file; give the path of a trajectory file") from None
-        except (OSError, KeyError, EOFError, AttributeError, TypeError, ValueError, zipfile.BadZipFile) as error:
+        except (OSError, KeyError, TypeError, ValueError) as error:
             if isinstance(error, InputError):
                 raise
-            raise InputError(f"{path}: not a complete openmm-trajgan trajectory file ({error}); make it again") from error
-        return cls(values, FeatureSchema.model_validate(header["schema"]), header["replicas"], header["provenance"])
+            reason = " ".join(str(error).split())
+            raise InputError(f"{path}: not a complete openmm-trajgan trajectory file ({reason}); make it again") from error
+        return cls(values, schema, replicas, provenance)
+
+
+def written_by() -> str:
+    """Version of this package, which files carry for those who need it to read them."""
+    return version("openmm-trajgan")
+
+
+def require_known_version(number: object, package: object, path: Path | str) -> None:
+    """Refuse a file of a format that this version of the package does not know.
+
+    Parameters
+    ----------
+    number
+        Version of the format.
+    package
+        Version of the package that wrote the file, if it tells.
+    path
+        The file.
+
+    Raises
+    ------
+    InputError
+        If it is newer.
+    TypeError
+        If it is no number at all.
+    """
+    if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+        raise TypeError(f"version: expected a number from 1 on, found {number!r}")
+    if number > FORMAT_VERSION:
+        told = isinstance(package, str) and re.fullmatch(r"[0-9]+(\.[0-9a-z]+)*", package)
+        newer = f"openmm-trajgan>={package}" if told else "openmm-trajgan"
+        raise InputError(
+            f"{path}: format {number} is newer than {FORMAT_VERSION}; upgrade openmm-trajgan: pip install --upgrade '{newer}'"
+        )

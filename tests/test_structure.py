@@ -10,13 +10,14 @@ import pytest
 import openmm_trajgan
 
 PACKAGE = Path(openmm_trajgan.__file__).parent
-ROOT = {"schema", "seeding", "errors", "storage"}
+ROOT = {"schema", "seeding", "errors", "storage", "untrusted"}
 # folder → (own folders, third-party packages beside numpy) it may import
 ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "schema": (ROOT, {"pydantic"}),
     "seeding": (ROOT, {"torch"}),
     "errors": (ROOT, set()),
     "storage": (ROOT, set()),
+    "untrusted": (ROOT, set()),
     "systems": (ROOT | {"features"}, {"openmm", "MDAnalysis"}),
     "features": (ROOT, {"MDAnalysis", "mdtraj", "openmm", "scipy", "deeptime", "torch"}),
     "windows": (ROOT | {"features"}, {"openmm", "MDAnalysis"}),

@@ -1,6 +1,7 @@
 """What a place for frames must do; the window buffer is built on any such place."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -61,6 +62,10 @@ class FrameStore(Protocol):
 
     def truncate(self, stream: str, step: int) -> int:
         """Set aside the frames at the end of a stream whose step is `step` or later; return how many."""
+        ...
+
+    def repair(self) -> Sequence[Path]:
+        """Set aside files that are damaged, and what would follow on them; return where they went."""
         ...
 
     def keep_structures(self, stream: str, positions: NDArray[np.float32]) -> None:

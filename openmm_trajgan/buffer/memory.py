@@ -3,6 +3,7 @@
 from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -100,6 +101,10 @@ class MemoryStore:
                 break
             segments.pop()
         return dropped
+
+    def repair(self) -> tuple[Path, ...]:
+        """Nothing to do: there are no files."""
+        return ()
 
     def keep_structures(self, stream: str, positions: NDArray[np.float32]) -> None:
         """See `FrameStore`."""

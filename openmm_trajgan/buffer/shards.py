@@ -8,9 +8,12 @@ Layout of a buffer::
     streams/<stream>/000000-000000032768.rows    open shard: raw rows, appended one by one, the last may be torn
     streams/<stream>/structures.npy              a contiguous stretch of all-atom positions, nm
     streams/<stream>/superseded/                 frames that a restart from an earlier checkpoint simulated again
+    streams/<stream>/damaged/                    files that `ShardStore.repair` set aside
+    .lock                                        where processes lock the streams they write
 
 A row is written to the open shard before `ShardStore.append` returns, so it survives ``kill -9``; `ShardStore.flush` also syncs it
-to the disk. A full open shard is sealed: written as ``.npy`` under a temporary name, synced, renamed, and only then removed.
+to the disk. A full open shard is sealed: written as ``.npy`` under a temporary name, synced, renamed, and only then removed. Where
+that fails, for want of space say, the open shard stays, which is as good.
 """
 
 import errno
@@ -18,42 +21,30 @@ import json
 import os
 import re
 import shutil
-from bisect import bisect_left, bisect_right
-from collections.abc import Mapping
+import weakref
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
-from io import BytesIO
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from openmm_trajgan.buffer.base import FrameRows, frame_dtype
+from openmm_trajgan.buffer.locks import StreamLocks
+from openmm_trajgan.buffer.shard import Shard, ShardReader, ShardSegment, sealed_content
 from openmm_trajgan.errors import InputError
-from openmm_trajgan.schema import FORMAT_VERSION, FeatureSchema
+from openmm_trajgan.schema import FORMAT_VERSION, FeatureSchema, require_known_version, written_by
 from openmm_trajgan.storage import replacing, sync_folder
+from openmm_trajgan.untrusted import map_npy, parse_json
 
 FRAMES_PER_SHARD = 32768  # large, so that windows of millions of frames are drawn from a few mapped files
 _OPEN_FILES = 128
 _STREAM_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
-_SHARD_NAME = re.compile(r"(\d{6})-(\d{12})\.(npy|rows)")
-
-
-@dataclass(frozen=True)
-class Shard:
-    """One file of consecutive frames: ``first … first + n_frames - 1`` of its segment."""
-
-    path: Path
-    segment: int
-    first: int
-    n_frames: int
-    inode: int  # a file that took the place of this one, say after a restart, is another shard
-
-    @property
-    def sealed(self) -> bool:
-        """Whether the file is finished (``.npy``) or still grows (``.rows``)."""
-        return self.path.suffix == ".npy"
+_SHARD_NAME = re.compile(r"([0-9]{6})-([0-9]{12})\.(npy|rows)")
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.EROFS, errno.EACCES, errno.EPERM}
 
 
 @dataclass
@@ -63,83 +54,7 @@ class OpenShard:
     path: Path
     segment: int
     n_frames: int
-    file: BinaryIO
-
-
-class ShardReader:
-    """Reads shards through a bounded number of memory maps."""
-
-    def __init__(self, dtype: np.dtype[np.void]) -> None:
-        self.dtype = dtype
-        header = BytesIO()
-        np.save(header, np.empty(0, dtype))
-        self._header_size = header.tell()
-        self.rows = lru_cache(maxsize=_OPEN_FILES)(self._map)
-
-    def find(self, path: Path, segment: int, first: int) -> Shard:
-        """Return the shard in a file; how many whole frames it has follows from the size."""
-        status = path.stat()
-        n_frames, torn = divmod(status.st_size - (self._header_size if path.suffix == ".npy" else 0), self.dtype.itemsize)
-        if path.suffix == ".npy" and (torn or n_frames < 1):
-            raise InputError(f"{path}: damaged shard ({status.st_size} bytes); restore it or move it out of the buffer")
-        return Shard(path, segment, first, n_frames, status.st_ino)
-
-    def _map(self, shard: Shard) -> FrameRows:
-        try:
-            rows = self._sealed_rows(shard.path) if shard.sealed else self._open_rows(shard)
-        except FileNotFoundError:
-            rows = np.empty(0, self.dtype)
-        except ValueError as error:
-            raise InputError(f"{shard.path}: damaged shard ({error}); restore it or move it out of the buffer") from error
-        if len(rows) != shard.n_frames:
-            raise InputError(
-                f"{shard.path}: expected {shard.n_frames} frames, found {len(rows)}: a restart set them aside since the buffer "
-                "was read; ask the buffer for its windows again"
-            )
-        return rows
-
-    def _open_rows(self, shard: Shard) -> FrameRows:
-        try:
-            return np.asarray(np.memmap(shard.path, self.dtype, "r", shape=(shard.n_frames,)))
-        except FileNotFoundError:  # sealed since
-            return self._sealed_rows(shard.path.with_suffix(".npy"))[: shard.n_frames]
-
-    def _sealed_rows(self, path: Path) -> FrameRows:
-        rows = np.load(path, mmap_mode="r", allow_pickle=False)
-        if rows.dtype != self.dtype:
-            raise ValueError(f"expected {self.dtype}, found {rows.dtype}")
-        return np.asarray(rows)
-
-
-class ShardSegment:
-    """Consecutive frames spread over shards."""
-
-    def __init__(self, number: int, shards: list[Shard], reader: ShardReader) -> None:
-        self.number = number
-        self.shards = shards
-        self._reader = reader
-        self._firsts = [shard.first for shard in shards]
-        self.n_frames = 0
-        for shard in shards:
-            if shard.first != self.n_frames:
-                raise InputError(
-                    f"{shard.path.parent}: frames {self.n_frames} to {shard.first - 1} of segment {number} are missing; "
-                    "restore the shard or remove the ones after it"
-                )
-            self.n_frames += shard.n_frames
-
-    def read(self, start: int, stop: int) -> FrameRows:
-        """Return frames ``start … stop-1``."""
-        index = bisect_right(self._firsts, start) - 1
-        shard = self.shards[index]
-        if stop <= shard.first + shard.n_frames:
-            return self._reader.rows(shard)[start - shard.first : stop - shard.first]
-        parts = []
-        for shard in self.shards[index:]:
-            if shard.first >= stop:
-                break
-            parts.append(self._reader.rows(shard)[max(start - shard.first, 0) : stop - shard.first])
-        return np.concatenate(parts)
+    file: FileIO
 
 
 class ShardStore:
@@ -171,6 +86,8 @@ class ShardStore:
             self._schema = self._create(schema)
         self._reader = ShardReader(frame_dtype(self._schema.n_features))
         self._open: dict[str, OpenShard] = {}
+        self._locks = StreamLocks(path / ".lock")
+        weakref.finalize(self, _let_go, self._open, self._locks)
 
     @property
     def schema(self) -> FeatureSchema:
@@ -193,21 +110,19 @@ class ShardStore:
 
     def _read_schema(self) -> FeatureSchema:
         try:
-            header = json.loads(self._header.read_text())
+            header = parse_json(self._header.read_bytes())
             if header["format"] != "openmm-trajgan buffer":
                 raise InputError(f"{self._header}: expected a window buffer, found {header['format']!r}")
-            if header["version"] > FORMAT_VERSION:
-                raise InputError(
-                    f"{self._header}: format {header['version']} is newer than {FORMAT_VERSION}; upgrade openmm-trajgan"
-                )
+            require_known_version(header["version"], header.get("package"), self._header)
             return FeatureSchema.model_validate(header["schema"])
         except (KeyError, TypeError, ValueError) as error:
             if isinstance(error, InputError):
                 raise
-            raise InputError(f"{self._header}: not the header of a window buffer ({error})".replace("\n", " ")) from error
+            raise InputError(f"{self._header}: not the header of a window buffer ({' '.join(str(error).split())})") from error
 
     def _write_schema(self, schema: FeatureSchema) -> None:
-        header = {"format": "openmm-trajgan buffer", "version": FORMAT_VERSION, "schema": schema.model_dump(mode="json")}
+        about = {"format": "openmm-trajgan buffer", "version": FORMAT_VERSION, "package": written_by()}
+        header = {**about, "schema": schema.model_dump(mode="json")}
         with replacing(self._header) as file:
             file.write(json.dumps(header, indent=1).encode())
 
@@ -233,22 +148,33 @@ class ShardStore:
 
     def segments(self, stream: str) -> list[ShardSegment]:
         """See `FrameStore`; read from the folder at each call, so that other writers are seen."""
+        try:
+            return self._segments(stream)
+        except InputError:  # a shard that was sealed while the folder was listed can be missed; one that is missing stays so
+            return self._segments(stream)
+
+    def _segments(self, stream: str) -> list[ShardSegment]:
         by_segment: dict[int, list[Shard]] = {}
         for shard in self._shards(stream):
             by_segment.setdefault(shard.segment, []).append(shard)
         return [ShardSegment(number, shards, self._reader) for number, shards in sorted(by_segment.items())]
 
-    def _shards(self, stream: str) -> list[Shard]:
-        folder = self._folder(stream)
-        if not folder.is_dir():
+    def _files(self, stream: str) -> list[tuple[int, int, Path]]:
+        """Segment, first frame and path of every shard, in order."""
+        folder, found = self._folder(stream), dict[tuple[int, int], Path]()
+        try:  # ".rows" before ".npy": the sealed copy wins
+            names = sorted((path.name for path in folder.iterdir()), reverse=True)
+        except (FileNotFoundError, NotADirectoryError):
             return []
-        found: dict[tuple[int, int], Path] = {}
-        for path in sorted(folder.iterdir(), reverse=True):  # ".rows" before ".npy": the sealed copy wins
-            match = _SHARD_NAME.fullmatch(path.name)
+        for name in names:
+            match = _SHARD_NAME.fullmatch(name)
             if match:
-                found[int(match[1]), int(match[2])] = path
+                found[int(match[1]), int(match[2])] = folder / name
+        return [(segment, first, path) for (segment, first), path in sorted(found.items())]
+
+    def _shards(self, stream: str) -> list[Shard]:
         shards = []
-        for (segment, first), path in sorted(found.items()):
+        for segment, first, path in self._files(stream):
             try:
                 shards.append(self._reader.find(path, segment, first))
             except FileNotFoundError:  # sealed or superseded by its writer since the listing
@@ -262,7 +188,14 @@ class ShardStore:
         shard = self._open.get(stream)
         if shard is None or shard.segment != segment:
             shard = self._open_shard(stream, segment)
-        if shard.file.write(row.tobytes()) != row.nbytes:
+        if not os.fstat(shard.file.fileno()).st_nlink:  # nobody could ever read what is written there
+            self._release(stream)
+            raise FileNotFoundError(errno.ENOENT, "the file was removed while frames were written to it", str(shard.path))
+        try:
+            whole = shard.file.write(row.tobytes()) == row.nbytes
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(shard.path)) from error
+        if not whole:
             self._release(stream)  # the torn row is cut off when the shard is opened again
             raise OSError(errno.ENOSPC, "no space left for another frame", str(shard.path))
         shard.n_frames += len(row)
@@ -270,9 +203,11 @@ class ShardStore:
             self._seal(stream)
 
     def _open_shard(self, stream: str, segment: int) -> OpenShard:
+        folder = self._folder(stream)
+        self._require_header()
+        self._locks.acquire(stream)
         if stream in self._open:
             self._seal(stream)
-        folder = self._folder(stream)
         folder.mkdir(parents=True, exist_ok=True)
         shards = [shard for shard in self._shards(stream) if shard.segment == segment]
         last = shards[-1] if shards else None
@@ -281,29 +216,43 @@ class ShardStore:
         else:
             first = 0 if last is None else last.first + last.n_frames
             path, n_frames = folder / f"{segment:06d}-{first:012d}.rows", 0
-        file = path.open("ab", buffering=0)
-        file.truncate(n_frames * self._reader.dtype.itemsize)  # a row torn by a crash was never acknowledged
-        sync_folder(folder)
         while len(self._open) >= _OPEN_FILES:
             self._release(next(iter(self._open)))
+        file = FileIO(path, "ab")
+        try:
+            file.truncate(n_frames * self._reader.dtype.itemsize)  # a row torn by a crash was never acknowledged
+            sync_folder(folder)
+        except BaseException:
+            file.close()
+            raise
         self._open[stream] = shard = OpenShard(path, segment, n_frames, file)
         return shard
 
+    def _require_header(self) -> None:
+        """Refuse to write into what is no buffer any more."""
+        if not self._header.exists():
+            raise FileNotFoundError(errno.ENOENT, "the window buffer is no longer there", str(self.path))
+
     def _release(self, stream: str) -> None:
-        file = self._open.pop(stream).file
-        os.fsync(file.fileno())
-        file.close()
+        with self._open.pop(stream).file as file:
+            os.fsync(file.fileno())
 
     def _seal(self, stream: str) -> None:
         shard = self._open[stream]
         self._release(stream)
-        if shard.n_frames:
-            with replacing(shard.path.with_suffix(".npy")) as sealed:
-                np.save(sealed, np.fromfile(shard.path, self._reader.dtype), allow_pickle=False)
-        shard.path.unlink()
+        try:
+            if shard.n_frames:
+                with replacing(shard.path.with_suffix(".npy")) as sealed:
+                    sealed.write(sealed_content(np.fromfile(shard.path, self._reader.dtype)))
+            shard.path.unlink()
+        except OSError as error:
+            if error.errno not in _NO_ROOM:
+                raise
 
     def truncate(self, stream: str, step: int) -> int:
         """See `FrameStore`; the frames are moved to the folder ``superseded``."""
+        if self._files(stream):
+            self._locks.acquire(stream)
         if stream in self._open:
             self._seal(stream)
         dropped = 0
@@ -319,21 +268,50 @@ class ShardStore:
         return dropped
 
     def _supersede(self, shard: Shard, keep: int) -> None:
-        folder = shard.path.parent / "superseded"
-        folder.mkdir(exist_ok=True)
-        copies = sum(1 for path in folder.iterdir() if path.name.startswith(shard.path.stem))
-        target = folder / f"{shard.path.stem}.{copies}{shard.path.suffix}"
         unsealed = shard.path.with_suffix(".rows")
         if shard.sealed:
             unsealed.unlink(missing_ok=True)  # there if a crash fell between sealing and removing it
         if keep:
-            shutil.copyfile(shard.path, target)
+            shutil.copyfile(shard.path, _free_name(shard.path, "superseded"))
             with replacing(shard.path.with_suffix(".npy")) as file:
-                np.save(file, np.array(self._reader.rows(shard)[:keep]), allow_pickle=False)
+                file.write(sealed_content(np.array(self._reader.rows(shard)[:keep])))
             unsealed.unlink(missing_ok=True)
         else:
-            shard.path.replace(target)
-        sync_folder(folder)
+            shard.path.replace(_free_name(shard.path, "superseded"))
+        sync_folder(shard.path.parent / "superseded")
+
+    def repair(self) -> tuple[Path, ...]:
+        """See `FrameStore`; the files are moved to the folder ``damaged`` of their stream."""
+        moved = []
+        for stream in self.streams():
+            self._locks.acquire(stream)
+            if stream in self._open:
+                self._seal(stream)
+            for path in [*self._broken(stream)]:
+                target = _free_name(path, "damaged")
+                path.replace(target)
+                sync_folder(target.parent)
+                moved.append(target)
+        self._reader.rows.cache_clear()
+        return tuple(moved)
+
+    def _broken(self, stream: str) -> Iterator[Path]:
+        """Shards that cannot be read, and those after them in the same segment, which would not follow on anything."""
+        structures = self._folder(stream) / "structures.npy"
+        try:
+            self.structures(stream)
+        except InputError:
+            yield structures
+        expected: dict[int, int | None] = {}  # first frame of the next shard by segment; None after a broken one
+        for segment, first, path in self._files(stream):
+            n_frames = None
+            if expected.get(segment, 0) == first:
+                with suppress(InputError):
+                    shard = self._reader.find(path, segment, first)
+                    n_frames = len(self._reader.checked(shard)) if shard.n_frames else 0
+            expected[segment] = None if n_frames is None else first + n_frames
+            if n_frames is None:
+                yield path
 
     def keep_structures(self, stream: str, positions: NDArray[np.float32]) -> None:
         """See `FrameStore`."""
@@ -346,7 +324,17 @@ class ShardStore:
     def structures(self, stream: str) -> NDArray[np.float32] | None:
         """See `FrameStore`."""
         path = self._folder(stream) / "structures.npy"
-        return np.load(path, mmap_mode="r", allow_pickle=False) if path.exists() else None
+        try:
+            positions = map_npy(path)
+        except FileNotFoundError:
+            return None
+        except ValueError as error:
+            raise InputError(f"{path}: damaged structures ({error}); restore the file, or remove it") from error
+        if positions.ndim != 3 or positions.shape[2] != 3 or positions.dtype != np.float32:
+            raise InputError(
+                f"{path}: expected float32 positions (n_structures, n_atoms, 3), found {positions.dtype} {positions.shape}"
+            )
+        return positions
 
     def labels(self) -> dict[str, str | float]:
         """See `FrameStore`."""
@@ -371,6 +359,22 @@ class ShardStore:
             os.fsync(shard.file.fileno())
 
     def close(self) -> None:
-        """Seal the open shards."""
+        """Seal the open shards, and let other processes write."""
         for stream in list(self._open):
             self._seal(stream)
+        self._locks.release()
+
+
+def _free_name(path: Path, kind: str) -> Path:
+    """Return a name for a file to be set aside that nothing has yet."""
+    folder = path.parent / kind
+    folder.mkdir(exist_ok=True)
+    copies = sum(1 for other in folder.iterdir() if other.name.startswith(path.stem))
+    return folder / f"{path.stem}.{copies}{path.suffix}"
+
+
+def _let_go(opened: dict[str, OpenShard], locks: StreamLocks) -> None:
+    """Close files that nobody closed, when the store or the interpreter goes."""
+    for shard in opened.values():
+        shard.file.close()
+    locks.release()

@@ -206,6 +206,19 @@ class WindowBuffer:
         """
         return self._store.truncate(stream, step)
 
+    def repair(self) -> tuple[Path, ...]:
+        """Set aside files that are damaged (their checksum tells), so that the frames before them can be used.
+
+        Shards behind a damaged one in the same segment go with it, as there would be a gap. Nothing is deleted: the files are moved
+        to the folder ``damaged`` of their stream.
+
+        Returns
+        -------
+        tuple of pathlib.Path
+            Where the files are now; empty if nothing was damaged.
+        """
+        return tuple(self._store.repair())
+
     def windows(self, length: int, streams: Iterable[str] | None = None) -> Windows:
         """Return the population of windows of `length` frames, from the given streams or from all.
 

@@ -22,6 +22,7 @@ from openmm_trajgan.models.mixture import ConditionalMixture
 
 _START_COMPONENTS = 24
 _FARTHEST = 50.0  # spreads; a network must not be asked about more distant neighbours than it was shown
+_LARGEST = 2**31 - 1  # of any size
 _SHORT = 2  # frames; strides up to here, three quarters of all frames, are simple and have networks half as large
 _REACHES = (1, 2, 3, 5)  # strides from a midpoint to the neighbours it sees on either side
 
@@ -59,6 +60,19 @@ class GeneratorConfig:
     def strides(self) -> list[int]:
         """Distances of the midpoints of each level from their neighbours: the largest power of two below T, … 2, 1."""
         return [2**power for power in reversed(range((self.window_length - 1).bit_length()))]
+
+    def check(self) -> None:
+        """Look at numbers from a file.
+
+        Raises
+        ------
+        ValueError
+            If one is not an integer in its range.
+        """
+        lowest = {"window_length": 4, "context_length": 0, "n_labels": 0, "n_components": 1, "hidden": 2}
+        for name, value in self.as_dict().items():
+            if type(value) is not int or not lowest[name] <= value <= _LARGEST:
+                raise ValueError(f"{name}: expected an integer from {lowest[name]} to {_LARGEST}, found {value!r}")
 
     def as_dict(self) -> dict[str, int]:
         """Plain numbers for a file."""

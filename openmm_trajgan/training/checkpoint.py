@@ -8,9 +8,11 @@ from typing import Any
 import torch
 from safetensors.torch import save
 
-from openmm_trajgan.models.bundle import read_safetensors
-from openmm_trajgan.schema import FORMAT_VERSION
+from openmm_trajgan.errors import InputError
+from openmm_trajgan.models.bundle import CONTRADICTIONS, read_safetensors
+from openmm_trajgan.schema import FORMAT_VERSION, written_by
 from openmm_trajgan.storage import replacing
+from openmm_trajgan.untrusted import parse_json
 
 _FORMAT = "openmm-trajgan checkpoint"
 
@@ -37,7 +39,13 @@ def save_checkpoint(path: Path, state: Mapping[str, Any], about: Mapping[str, An
             tensors.update({f"{key}/{name}": tensor.cpu().contiguous() for name, tensor in value.items()})
         else:
             plain[key] = value
-    metadata = {"format": _FORMAT, "version": str(FORMAT_VERSION), "state": json.dumps(plain), "about": json.dumps(dict(about))}
+    metadata = {
+        "format": _FORMAT,
+        "version": str(FORMAT_VERSION),
+        "package": written_by(),
+        "state": json.dumps(plain),
+        "about": json.dumps(dict(about)),
+    }
     with replacing(path) as file:
         file.write(save(tensors, metadata))
 
@@ -51,11 +59,20 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         If the file is missing, not complete or of another kind.
     """
     metadata, tensors = read_safetensors(path, _FORMAT)
-    state = json.loads(metadata["state"])
-    for name, tensor in tensors.items():
-        group, _, inner = name.partition("/")
-        if inner:
-            state[group][inner] = tensor
-        else:
-            state[group] = tensor
-    return state, json.loads(metadata["about"])
+    try:
+        state = parse_json(metadata["state"])
+        for name, tensor in tensors.items():
+            group, _, inner = name.partition("/")
+            if inner:
+                state[group][inner] = tensor
+            else:
+                state[group] = tensor
+        return state, parse_json(metadata["about"])
+    except CONTRADICTIONS as error:
+        raise contradiction(path, error) from error
+
+
+def contradiction(path: Path, error: Exception) -> InputError:
+    """Return the error to raise for a checkpoint that a trainer cannot be set to."""
+    reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    return InputError(f"{path}: the checkpoint contradicts itself ({reason}); train anew without resume")

@@ -136,14 +136,15 @@ class Trainer:
         progress
             Called after every step with the step, the number of steps and the figures of the step.
         checkpoint
-            Called about every `checkpoint_seconds`, and when Ctrl-C stops the training, which it does between steps.
+            Called about every `checkpoint_seconds`, and when Ctrl-C or SIGTERM stops the training, which they do between
+            steps.
 
         Raises
         ------
         NonFiniteError
             If losses or gradients stay NaN or infinite although the learning rates were halved.
         KeyboardInterrupt
-            After Ctrl-C.
+            After Ctrl-C or SIGTERM.
         """
         last_checkpoint = time.monotonic()
         with deferred_interrupt() as interrupted:

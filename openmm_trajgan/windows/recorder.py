@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from openmm_trajgan.errors import InputError, NonFiniteError, StreamExistsError
+from openmm_trajgan.errors import InputError, NonFiniteError, SchemaMismatchError, StreamExistsError
 from openmm_trajgan.features.base import Featurizer
 from openmm_trajgan.schema import FeatureSchema
 
@@ -83,6 +83,7 @@ class FrameRecorder:
         self._last_time = 0.0
         self._segment = 0
         self._break = False
+        self._last_spacing = 0.0
         keep = n_structures > 0 and not sink.has_structures(self._streams[0])
         self._structures: list[NDArray[np.float32]] | None = [] if keep else None
         self._longest: list[NDArray[np.float32]] = []  # stretch of structures that a gap has ended
@@ -154,6 +155,8 @@ class FrameRecorder:
         ------
         NonFiniteError
             If a position or feature is NaN or infinite; nothing is stored then.
+        SchemaMismatchError
+            If the times of the frames show, twice in a row, that the integrator has another step size than before.
         """
         n_replicas = len(self._streams)
         frames = positions.reshape(n_replicas, -1, 3)
@@ -172,7 +175,14 @@ class FrameRecorder:
             )
         if self.last_step is not None:
             on_step = step == self.last_step + self.interval
-            on_time = abs(time - self._last_time - self._frame_interval) < _TIME_TOLERANCE * self._frame_interval
+            spacing = time - self._last_time
+            on_time = self._is_interval(spacing, self._frame_interval)
+            if on_step and not (on_time or self._break) and spacing > 0 and self._is_interval(spacing, self._last_spacing):
+                raise SchemaMismatchError(
+                    f"step {step}, stream {self._streams[0]!r}: frames come every {spacing:g} ps now, the buffer holds them every "
+                    f"{self._frame_interval:g} ps; the step size of the integrator was changed, use another buffer"
+                )
+            self._last_spacing = spacing if on_step else 0.0
             if self._break or not (on_step and on_time):
                 self._segment += 1
                 self._end_stretch()
@@ -182,6 +192,9 @@ class FrameRecorder:
             self._structures.append(frames[0].astype(np.float32))
             if len(self._structures) >= min(self._n_structures, max(1, _STRUCTURE_BYTES // self._structures[0].nbytes)):
                 self._write_structures()
+
+    def _is_interval(self, spacing: float, expected: float) -> bool:
+        return abs(spacing - expected) < _TIME_TOLERANCE * self._frame_interval
 
     def _end_stretch(self) -> None:
         if self._structures is not None:

@@ -1,7 +1,8 @@
 """The OpenMM reporter."""
 
+import warnings
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import openmm
@@ -40,6 +41,16 @@ class WindowReporter:
         Passed to OpenMM. Features follow the minimum image convention either way, so the cheaper False is right.
     n_structures
         How many consecutive frames of the first replica are kept with all positions, for backmapping.
+    on_error
+        What to do when a frame cannot be stored because the disk is full, the folder is gone or may not be written, or file handles
+        have run out: ``"raise"`` the OSError, which stops the simulation, or ``"warn"`` and go on without that frame; the next
+        frame that can be stored begins a new segment. Frames stored before are safe either way. Wrong arguments and positions that
+        are NaN are always raised.
+
+    Attributes
+    ----------
+    n_lost : int
+        Frames that could not be stored.
 
     Raises
     ------
@@ -77,7 +88,10 @@ class WindowReporter:
         append: bool = False,
         enforcePeriodicBox: bool = False,
         n_structures: int = 500,
+        on_error: Literal["raise", "warn"] = "raise",
     ) -> None:
+        if on_error not in ("raise", "warn"):
+            raise InputError(f"on_error: expected 'raise' or 'warn', found {on_error!r}")
         self._interval = positive_integer(reportInterval, "reportInterval")
         self._n_replicas = positive_integer(n_replicas, "n_replicas")
         streams = [stream] if n_replicas == 1 else [f"{stream}{index:04d}" for index in range(n_replicas)]
@@ -86,14 +100,23 @@ class WindowReporter:
         self._enforce_periodic_box = enforcePeriodicBox
         self._periodic: bool | None = None  # of the system; None until the simulation is known
         self._closed = False
+        self._goes_on = on_error == "warn"
+        self._failing = False
+        self.n_lost = 0
 
     def describeNextReport(self, simulation: Any) -> dict[str, Any]:
         """Tell OpenMM when the next frame is due and that it needs positions."""
         if self._periodic is None:
-            self._begin(simulation)
-            if self._append and simulation.currentStep == (self._recorder.last_step or 0) + self._interval:
-                # The checkpoint was written, but the process died before the frame of the same step was.
-                self.report(simulation, simulation.context.getState(positions=True, enforcePeriodicBox=self._enforce_periodic_box))
+            try:
+                self._begin(simulation)
+            except OSError as error:
+                self._failed(error, simulation.currentStep)  # and try again when a frame is due
+            else:
+                if self._append and simulation.currentStep == (self._recorder.last_step or 0) + self._interval:
+                    # The checkpoint was written, but the process died before the frame of the same step was.
+                    self.report(
+                        simulation, simulation.context.getState(positions=True, enforcePeriodicBox=self._enforce_periodic_box)
+                    )
         steps = self._interval - simulation.currentStep % self._interval
         return {"steps": steps, "periodic": self._enforce_periodic_box, "include": ["positions"]}
 
@@ -123,18 +146,37 @@ class WindowReporter:
         ------
         NonFiniteError
             If a position or feature is NaN or infinite.
+        OSError
+            If the frame cannot be stored and `on_error` is ``"raise"``.
         """
         if self._closed:
             raise InputError(
                 "this WindowReporter is closed; remove it from simulation.reporters or make a new one with append=True"
             )
-        if self._periodic is None:  # called by hand before the first step
-            self._begin(simulation)
-            if self._recorder.last_step == state.getStepCount():
-                return  # stored before the restart
-        box = state.getPeriodicBoxVectors(asNumpy=True)._value if self._periodic else None
-        # `_value` is in ps, as every State is, and spares a conversion that costs as much as a torsion
-        self._recorder.record(state.getStepCount(), state.getTime()._value, _positions(state), box)
+        step = state.getStepCount()
+        try:
+            if self._periodic is None:  # called by hand before the first step
+                self._begin(simulation)
+                if self._recorder.last_step == step:
+                    return  # stored before the restart
+            box = state.getPeriodicBoxVectors(asNumpy=True)._value if self._periodic else None
+            # `_value` is in ps, as every State is, and spares a conversion that costs as much as a torsion
+            self._recorder.record(step, state.getTime()._value, _positions(state), box)
+        except OSError as error:
+            self.n_lost += 1
+            self._failed(error, step)
+            return
+        if self._failing:
+            self._failing = False
+            warnings.warn(f"step {step}: frames are stored again; {self.n_lost} were lost so far", stacklevel=2)
+
+    def _failed(self, error: OSError, step: int) -> None:
+        """Raise the error or tell it, once until storing works again."""
+        if not self._goes_on:
+            raise error
+        if not self._failing:
+            self._failing = True
+            warnings.warn(f"step {step}: {error}; the simulation goes on without this frame (on_error='warn')", stacklevel=3)
 
     def new_segment(self) -> None:
         """Let no window span what lies before and after now: call it after moving atoms by hand."""
@@ -148,7 +190,10 @@ class WindowReporter:
         """Flush and stop reporting; the buffer stays open."""
         if not self._closed:
             self._closed = True
-            self._recorder.close()
+            try:
+                self._recorder.close()
+            except OSError as error:
+                self._failed(error, self._recorder.last_step or 0)
 
     def __enter__(self) -> Self:
         return self

@@ -3,6 +3,7 @@
 import shlex
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from pydantic import Field
@@ -67,9 +68,12 @@ def run(config: AuditConfig) -> str:
             progress=bar.update,
         )
     result = replace(result, command=_command(config))
-    replace_folder(config.out)
-    page = result.to_folder(config.out)
-    config.write_beside(config.out)
+    with TemporaryDirectory(dir=config.out.parent, prefix=f".{config.out.name}.") as unfinished:
+        made = Path(unfinished) / "report"
+        page = config.out / result.to_folder(made).name
+        config.write_beside(made)
+        replace_folder(config.out)
+        made.replace(config.out)
     if config.fail_below is not None:
         _require_worth(result, config.fail_below, page)
     return f"{result.summary()}\n{page}"

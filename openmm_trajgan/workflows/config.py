@@ -35,13 +35,7 @@ class WorkflowConfig(BaseModel):
         """
         merged: dict[str, Any] = {}
         if file is not None:
-            try:
-                loaded = yaml.safe_load(file.read_text())
-            except (OSError, yaml.YAMLError) as error:
-                raise InputError(f"{file}: cannot be read as YAML ({' '.join(str(error).split())})") from error
-            if not isinstance(loaded, dict):
-                raise InputError(f"{file}: expected a mapping of fields to values, found {type(loaded).__name__}")
-            merged.update(loaded)
+            merged.update(_read_yaml(file))
         merged.update(values)
         try:
             return cls.model_validate(merged)
@@ -75,16 +69,26 @@ class WorkflowConfig(BaseModel):
         InputError
             If `output` holds no such job, or one with other values in a field that is not `free`.
         """
-        try:
-            before = yaml.safe_load((output / "config.yaml").read_text())
-        except OSError as error:
-            raise InputError(f"{output}: nothing to resume (no config.yaml in it); begin without --resume") from error
-        config = self if getattr(self, "seed", None) is not None else self.model_copy(update={"seed": before["seed"]})
+        if not (output / "config.yaml").is_file():
+            raise InputError(f"{output}: nothing to resume (no config.yaml in it); begin without --resume")
+        before = _read_yaml(output / "config.yaml")
+        config = self if getattr(self, "seed", None) is not None else self.model_copy(update={"seed": before.get("seed")})
         for name, value in config.model_dump(mode="json").items():
             if name not in free and before.get(name) != value:
                 begun = f"{name}={before.get(name)}"
                 raise InputError(f"{output}: begun with {begun}, found {value}; resume with the same, or choose another --out")
         return config
+
+
+def _read_yaml(file: Path) -> dict[str, Any]:
+    """Fields and values of a YAML file."""
+    try:
+        loaded = yaml.safe_load(file.read_text())
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        raise InputError(f"{file}: cannot be read as YAML ({' '.join(str(error).split())})") from error
+    if not isinstance(loaded, dict) or not all(isinstance(name, str) for name in loaded):
+        raise InputError(f"{file}: expected a mapping of fields to values, found {type(loaded).__name__}")
+    return loaded
 
 
 def require_new(output: Path, *, force: bool, resume: bool = False, folder: bool = False) -> None:
@@ -141,5 +145,5 @@ def require_outside(path: Path, output: Path) -> None:
 def _is_ours(folder: Path) -> bool:
     try:
         return (folder / "config.yaml").read_text().startswith(_MARK)
-    except OSError:
+    except (OSError, ValueError):
         return False

@@ -1,7 +1,6 @@
 """What `DATA`, `REFERENCE` and `GENERATED` can be on the command line."""
 
 import math
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from pydantic import Field
 from openmm_trajgan.buffer import WindowBuffer
 from openmm_trajgan.errors import InputError
 from openmm_trajgan.schema import FeatureSchema, FeatureTrajectories
+from openmm_trajgan.untrusted import read_npy, read_npz
 from openmm_trajgan.workflows.config import WorkflowConfig
 
 
@@ -64,9 +64,11 @@ def load_data(path: Path, config: DataConfig, like: FeatureSchema | None = None)
             )
         series = list(array) if array.ndim == 3 else [array]
         return _with_schema(series, [f"{path.stem}-{index}" for index in range(len(series))], [path] * len(series), config, like)
-    if path.suffix == ".npz" and not _has_schema(path):
+    arrays = _load_archive(path) if path.suffix == ".npz" else {}
+    if path.suffix == ".npz" and "header" not in arrays:
         series, names = [], []
-        for name, array in _load_archive(path).items():
+        for name, array in arrays.items():
+            _checked(array, path)
             if array.ndim not in (2, 3):
                 raise InputError(f"{path}: expected (n_frames, n_features) in {name!r}, found shape {array.shape}")
             parts = list(array) if array.ndim == 3 else [array]
@@ -81,14 +83,6 @@ def as_trajectories(data: FeatureTrajectories | WindowBuffer) -> FeatureTrajecto
     return data.trajectories() if isinstance(data, WindowBuffer) else data
 
 
-def _has_schema(path: Path) -> bool:
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            return "header" in archive.files
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path}: not a complete .npz file ({error})") from error
-
-
 def load_array(path: Path) -> NDArray[Any]:
     """Read an ``.npy`` file of real numbers.
 
@@ -98,21 +92,18 @@ def load_array(path: Path) -> NDArray[Any]:
         If it is not one.
     """
     try:
-        return _checked(np.load(path, allow_pickle=False), path)
-    except (OSError, ValueError, EOFError) as error:
+        return _checked(read_npy(path), path)
+    except (OSError, ValueError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{path}: not a complete .npy file of numbers ({str(error).splitlines()[0]})") from error
+        raise InputError(f"{path}: not a complete .npy file of numbers ({error})") from error
 
 
 def _load_archive(path: Path) -> dict[str, NDArray[Any]]:
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            return {name: _checked(archive[name], path) for name in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path}: not a complete .npz file of numbers ({str(error).splitlines()[0]})") from error
+        return read_npz(path)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: not a complete .npz file of numbers ({error})") from error
 
 
 def _checked(array: NDArray[Any], path: Path) -> NDArray[Any]:

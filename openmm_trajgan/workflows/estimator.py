@@ -18,14 +18,14 @@ from openmm_trajgan.buffer import WindowBuffer
 from openmm_trajgan.errors import InputError
 from openmm_trajgan.generation.given import given_frames
 from openmm_trajgan.generation.sampler import generate_trajectories
-from openmm_trajgan.models.bundle import ModelBundle
+from openmm_trajgan.models.bundle import CONTRADICTIONS, ModelBundle
 from openmm_trajgan.models.conditioning import Label, LabelEncoding
 from openmm_trajgan.models.critic import MultiScaleCritic
 from openmm_trajgan.models.encoding import FeatureEncoding
 from openmm_trajgan.models.generator import GeneratorConfig, WindowGenerator, typical_spreads
 from openmm_trajgan.schema import FeatureSchema, FeatureTrajectories
 from openmm_trajgan.seeding import Seeds
-from openmm_trajgan.training.checkpoint import load_checkpoint, save_checkpoint
+from openmm_trajgan.training.checkpoint import contradiction, load_checkpoint, save_checkpoint
 from openmm_trajgan.training.config import TrainingConfig
 from openmm_trajgan.training.trainer import Trainer
 from openmm_trajgan.workflows.progress import progress_bar
@@ -155,6 +155,8 @@ class TrajGAN:
         about: dict[str, Any] = {}
         if resume and path is not None and path.exists():
             state, about = load_checkpoint(path)
+            if type(about.get("seed")) is not int or about["seed"] < 0:
+                raise contradiction(path, ValueError(f"seed: expected 0 or more, found {about.get('seed')!r}"))
         root = about["seed"] if state is not None else Seeds(seed).root
         replicas = buffer.streams if isinstance(data, WindowBuffer) else data.replica_names
         by_replica = _by_replica(labels, replicas)
@@ -175,13 +177,16 @@ class TrajGAN:
             "labels": by_replica,
             "validation": None if validation is None else _digest(validation),
         }
-        if state is not None:
+        if state is not None and path is not None:
             for name, value in run.items():
-                if about[name] != value:
+                if about.get(name) != value:
                     raise InputError(
-                        f"{path}: belongs to a training with {name} {about[name]}, found {value}; train anew without resume"
+                        f"{path}: belongs to a training with {name} {about.get(name)}, found {value}; train anew without resume"
                     )
-            trainer.restore(state)
+            try:
+                trainer.restore(state)
+            except CONTRADICTIONS as error:
+                raise contradiction(path, error) from error
         elif steps is not None:
             trainer.plan_steps(steps)
         else:

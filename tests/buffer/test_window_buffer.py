@@ -256,7 +256,7 @@ def test_windows_on_disk_say_that_their_frames_were_set_aside(tmp_path, small_sh
         fill(buffer, "a", range(10))
         windows = buffer.windows(10)
         buffer.truncate("a", keep)
-        with pytest.raises(InputError, match="a restart set them aside since the buffer was read; ask .* windows again"):
+        with pytest.raises(InputError, match="a restart set them aside since it was read; ask .* windows again"):
             windows.sample(1, np.random.default_rng(0))
 
 
@@ -480,7 +480,7 @@ def test_a_missing_shard_is_noticed(tmp_path, small_shards):
     with WindowBuffer(tmp_path, SCHEMA) as buffer:
         fill(buffer, "a", range(15))
     (tmp_path / "streams/a/000000-000000000005.npy").unlink()
-    with pytest.raises(InputError, match="frames 5 to 9 of segment 0 are missing; restore the shard"):
+    with pytest.raises(InputError, match="frames 5 to 9 of segment 0 are missing; restore the shard, or let"):
         WindowBuffer(tmp_path).windows(2)
 
 
@@ -490,7 +490,7 @@ def test_a_damaged_shard_is_noticed(tmp_path, small_shards, n_bytes):
         fill(buffer, "a", range(5))
     shard = tmp_path / "streams/a/000000-000000000000.npy"
     shard.write_bytes(shard.read_bytes()[:n_bytes])
-    with pytest.raises(InputError, match="damaged shard .* restore it or move it out of the buffer"):
+    with pytest.raises(InputError, match="damaged shard .* restore it, or let WindowBuffer"):
         WindowBuffer(tmp_path).last_frame("a")
 
 

@@ -185,7 +185,8 @@ def test_labels_reach_generator_and_critic(windows):
     assert {float(value) for value in torch.cat(drawn)} == {10.0, 20.0, 30.0}
 
 
-def test_an_interrupt_writes_a_checkpoint_to_continue_from(windows, tmp_path, monkeypatch):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_writes_a_checkpoint_to_continue_from(windows, tmp_path, monkeypatch, number):
     whole = make_trainer(windows)
     whole.run()
     interrupted = make_trainer(windows)
@@ -194,7 +195,7 @@ def test_an_interrupt_writes_a_checkpoint_to_continue_from(windows, tmp_path, mo
 
     def interrupt(n):
         if interrupted.step == 7:
-            signal.raise_signal(signal.SIGINT)  # in the middle of the eighth step
+            signal.raise_signal(number)  # in the middle of the eighth step
         return draw(n)
 
     monkeypatch.setattr(interrupted, "_draw", interrupt)
@@ -219,7 +220,7 @@ def test_timing_leaves_no_trace(windows):
 
 def test_planned_seconds_become_steps_of_both_stages(windows):
     trainer = make_trainer(windows)
-    trainer.plan_seconds(1.0)
+    trainer.plan_seconds(10.0)
     assert trainer.n_likelihood_steps > 3
     assert trainer.n_adversarial_steps > 3
     planned = (trainer.n_likelihood_steps, trainer.n_adversarial_steps)
