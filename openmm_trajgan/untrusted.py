@@ -67,7 +67,7 @@ def read_npy(path: Path) -> NDArray[Any]:
         If it cannot be read.
     """
     with path.open("rb") as file:
-        shape, fortran_order, dtype = _header(file, path.stat().st_size)
+        shape, fortran_order, dtype = npy_header(file, path.stat().st_size)
         values = np.fromfile(file, dtype, math.prod(shape))
     return values.reshape(shape, order="F" if fortran_order else "C")
 
@@ -75,7 +75,7 @@ def read_npy(path: Path) -> NDArray[Any]:
 def map_npy(path: Path) -> NDArray[Any]:
     """Map an ``.npy`` file into memory, read-only; raises as `read_npy` does."""
     with path.open("rb") as file:
-        shape, fortran_order, dtype = _header(file, path.stat().st_size)
+        shape, fortran_order, dtype = npy_header(file, path.stat().st_size)
         if not math.prod(shape):
             return np.empty(shape, dtype)
         return np.memmap(file, dtype, "r", file.tell(), shape, "F" if fortran_order else "C")
@@ -116,13 +116,31 @@ def read_npz(path: Path, *, compressed: bool = True) -> dict[str, NDArray[Any]]:
 
 def _member(content: bytes) -> NDArray[Any]:
     file = BytesIO(content)
-    shape, fortran_order, dtype = _header(file, len(content))
+    shape, fortran_order, dtype = npy_header(file, len(content))
     values = np.frombuffer(content, dtype, math.prod(shape), file.tell()) if math.prod(shape) else np.empty(0, dtype)
     return values.reshape(shape, order="F" if fortran_order else "C")
 
 
-def _header(file: IO[bytes], size: int) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Shape, order and type of an array, once the file is known to hold it."""
+def npy_header(file: IO[bytes], size: int) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Read the header of an array, and see that the file is large enough to hold it.
+
+    Parameters
+    ----------
+    file
+        Stands at the beginning of the header; afterwards at that of the values.
+    size
+        Where the file ends, bytes.
+
+    Returns
+    -------
+    tuple
+        Shape, whether the first axis runs fastest, and type.
+
+    Raises
+    ------
+    ValueError
+        If it is no such header, holds objects, or declares more than there is.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about files that Python 2 wrote

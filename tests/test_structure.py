@@ -25,7 +25,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "models": (ROOT, {"torch", "jaxtyping", "safetensors"}),
     "training": (ROOT | {"models"}, {"torch", "safetensors"}),
     "generation": (ROOT | {"models"}, {"torch"}),
-    "backmap": (ROOT | {"features"}, {"openmm", "MDAnalysis", "scipy", "sklearn", "numba", "networkx"}),
+    "backmap": (ROOT | {"features"}, {"openmm", "MDAnalysis", "scipy", "sklearn"}),
     "analysis": (ROOT, {"deeptime", "MDAnalysis", "matplotlib", "jinja2", "scipy"}),
     "workflows": (
         ROOT | {"systems", "features", "windows", "buffer", "models", "training", "generation", "backmap", "analysis"},

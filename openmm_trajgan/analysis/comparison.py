@@ -14,9 +14,9 @@ from openmm_trajgan.analysis.blocks import Blocks
 from openmm_trajgan.analysis.densities import Densities, Observable
 from openmm_trajgan.analysis.distributions import FloatArray, columns
 from openmm_trajgan.analysis.kinetics import LEAST_CONNECTED, LEAST_RELAXATIONS
-from openmm_trajgan.analysis.markov import timescales_of, transition_matrix
 from openmm_trajgan.analysis.metric import Metric
 from openmm_trajgan.analysis.tables import reference_of, state_means
+from openmm_trajgan.analysis.transition_matrix import timescales_of, transition_matrix
 from openmm_trajgan.analysis.uncertainty import CONFIDENCE
 from openmm_trajgan.schema import FeatureSchema, FeatureTrajectories
 

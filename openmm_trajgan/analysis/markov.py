@@ -1,6 +1,5 @@
 """Metric of the audit: Markov state models of data and reference on the same states, estimated by deeptime."""
 
-import warnings
 from dataclasses import dataclass
 from itertools import pairwise, permutations
 
@@ -12,14 +11,12 @@ from scipy.stats import rankdata
 from openmm_trajgan.analysis.blocks import Blocks
 from openmm_trajgan.analysis.distributions import FloatArray, divergences
 from openmm_trajgan.analysis.kinetics import ImpliedTimescales, Microstates
+from openmm_trajgan.analysis.metastable import metastable_states
 from openmm_trajgan.analysis.metric import Figure, Missing
+from openmm_trajgan.analysis.transition_matrix import timescales_of, transition_matrix
 
-MOST_STATES = 5
-LEAST_POPULATED = 0.01  # share of the frames that a metastable state holds at least
 LEAST_EVENTS = 10  # times that the reference must enter and leave a state before mean first-passage times are compared
-SEPARATED = 2.0  # ratio of timescales that sets slow processes apart from faster ones
 MULTIPLES = (1, 2, 4)  # of the lag, for the Chapman-Kolmogorov test
-PRECISION = 1e-5  # of transition probabilities
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,8 +24,7 @@ class MarkovModels:
     """Implied timescales, mean first-passage times, fluxes, populations and the Chapman-Kolmogorov test.
 
     Transitions are counted in a sliding window between k-means microstates; models are reversible maximum-likelihood ones on the
-    largest connected set (Prinz et al., J. Chem. Phys. 134, 174105, 2011). Metastable states are those that PCCA+ finds for the
-    reference (Röblitz & Weber, Adv. Data Anal. Classif. 7, 147, 2013).
+    largest connected set (Prinz et al., J. Chem. Phys. 134, 174105, 2011). Metastable states are those of the reference.
 
     Parameters
     ----------
@@ -56,9 +52,8 @@ class MarkovModels:
     ) -> "MarkovModels | None":
         """Choose lag, processes and metastable states from the reference.
 
-        The lag is that of `ImpliedTimescales.plateau`. As many processes are followed, at most four, as outlive the lag and are
-        followed by one at least twice as fast; there is one metastable state more than processes, but states with less than 1 % of
-        the frames lead to fewer. A process is compared if the reference is at least ten times longer than its timescale.
+        The lag is that of `ImpliedTimescales.plateau`, the states are those of `metastable_states`. A process is compared if the
+        reference is at least ten times longer than its timescale.
 
         Returns
         -------
@@ -74,14 +69,7 @@ class MarkovModels:
         n_micro = microstates.n_states
         counts = np.bincount(labels[starts] * n_micro + labels[starts + lag], minlength=n_micro**2).reshape(n_micro, n_micro)
         matrix, stationary, connected = transition_matrix(counts.astype(np.float64))
-        found = timescales_of(matrix, stationary, lag)
-        populations = np.bincount(labels, minlength=n_micro)
-        states = np.zeros(n_micro, dtype=np.int64)
-        for n_states in range(1 + _separated(found, lag), 1, -1):
-            states = _pcca(matrix, stationary, n_states, connected, microstates)
-            if np.bincount(states, populations, minlength=n_states).min() >= LEAST_POPULATED * len(labels):
-                break
-        states = _along_slowest(states, matrix, stationary, connected, microstates)
+        states = metastable_states(matrix, stationary, connected, microstates, np.bincount(labels, minlength=n_micro), lag)
         n_states = int(states.max()) + 1
         sequence = states[labels]
         jumps = reference.starts(1)
@@ -305,93 +293,6 @@ class ModelSummary:
     coarse: FloatArray
     populations: FloatArray
     error: float
-
-
-def transition_matrix(counts: FloatArray) -> tuple[FloatArray, FloatArray, NDArray[np.int64]]:
-    """Estimate the reversible model of transition counts on the connected set that has the most of them.
-
-    Parameters
-    ----------
-    counts
-        Shape ``(n_microstates, n_microstates)``.
-
-    Returns
-    -------
-    matrix
-        Transition probabilities, ``(n_connected, n_connected)``.
-    stationary
-        Stationary distribution, ``(n_connected,)``.
-    connected
-        Microstates in the set, ``(n_connected,)``.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # deeptime's import
-        from deeptime.markov.tools import estimation
-
-        sets = estimation.connected_sets(counts, directed=True)
-        connected = np.sort(max(sets, key=lambda states: counts[np.ix_(states, states)].sum()))
-        inside = np.ascontiguousarray(counts[np.ix_(connected, connected)])
-        if len(connected) == 1:
-            return np.ones((1, 1)), np.ones(1), connected
-        matrix, stationary = estimation.transition_matrix(
-            inside, reversible=True, return_statdist=True, maxerr=PRECISION, maxiter=100_000, method="dense"
-        )
-    return matrix, stationary, connected
-
-
-def _separated(timescales: FloatArray, lag: int) -> int:
-    """Largest number of processes with a gap of a factor of two below them, at least one."""
-    slow = np.append(timescales, 0)[:MOST_STATES]
-    gaps = (slow[:-1] > lag) & (slow[:-1] >= SEPARATED * slow[1:])
-    return int(np.flatnonzero(gaps).max(initial=0)) + 1
-
-
-def timescales_of(matrix: FloatArray, stationary: FloatArray, lag: int) -> FloatArray:
-    """Return all implied timescales of a reversible matrix, slowest first, frames; almost 0 for what is too fast to be seen."""
-    eigenvalues = np.linalg.eigvalsh(_symmetric(matrix, stationary))[::-1]
-    return np.asarray(-lag / np.log(np.clip(eigenvalues[1:], PRECISION, 1 - 1e-12)))
-
-
-def _symmetric(matrix: FloatArray, stationary: FloatArray) -> FloatArray:
-    """Return the symmetric matrix of the same eigenvalues as a reversible one."""
-    root = np.sqrt(stationary)
-    scaled = root[:, None] * matrix / root
-    return np.asarray((scaled + scaled.T) / 2)
-
-
-def _pcca(
-    matrix: FloatArray, stationary: FloatArray, n_states: int, connected: NDArray[np.int64], microstates: Microstates
-) -> NDArray[np.int64]:
-    """Return the metastable state of every microstate; those outside the connected set are like the nearest one inside."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # deeptime's import
-        from deeptime.markov import pcca
-
-        flux = stationary[:, None] * matrix
-        flux = (flux + flux.T) / 2  # detailed balance to the last digit, which pcca insists on
-        stationary = flux.sum(axis=1)
-        assignments = np.asarray(pcca(flux / stationary[:, None], n_states, stationary).assignments, dtype=np.int64)
-    distances = ((microstates.centers[:, None] - microstates.centers[connected]) ** 2).sum(axis=2)
-    return np.asarray(assignments[distances.argmin(axis=1)])
-
-
-def _along_slowest(
-    states: NDArray[np.int64],
-    matrix: FloatArray,
-    stationary: FloatArray,
-    connected: NDArray[np.int64],
-    microstates: Microstates,
-) -> NDArray[np.int64]:
-    """Give states numbers along the slowest process, in the direction in which the first feature rises (or its cosine).
-
-    Numbers by population would bias free energies: the state that seems the most populated by chance would come first.
-    """
-    states = np.unique(states, return_inverse=True)[1]
-    slowest = np.linalg.eigh(_symmetric(matrix, stationary))[1][:, -2] / np.sqrt(stationary)
-    slowest *= np.sign(np.sum(stationary * slowest * microstates.centers[connected, 0])) or 1.0
-    weights = np.bincount(states[connected], stationary, minlength=int(states.max()) + 1)
-    place = np.bincount(states[connected], stationary * slowest, minlength=len(weights)) / weights
-    return np.asarray(np.argsort(np.argsort(place, kind="stable"))[states], dtype=np.int64)
 
 
 def _normalised(flux: FloatArray) -> FloatArray:

@@ -12,8 +12,8 @@ from scipy.spatial.distance import jensenshannon
 from scipy.stats import spearmanr
 
 from openmm_trajgan.analysis.distributions import FloatArray
-from openmm_trajgan.analysis.markov import transition_matrix
 from openmm_trajgan.analysis.metric import Missing
+from openmm_trajgan.analysis.transition_matrix import transition_matrix
 from openmm_trajgan.schema import FeatureTrajectories
 
 LAG = 100.0  # ps, of TICA and of the Markov state models

@@ -7,6 +7,7 @@ or, where ``rows``, ``(n_frames,)``, tells which row is which frame, each frame 
 """
 
 import json
+import math
 import struct
 import zipfile
 from dataclasses import dataclass
@@ -18,11 +19,11 @@ from numpy.typing import NDArray
 
 from openmm_trajgan.backmap.frames import POSITIONS_AT_ONCE, GeneratedFrames, StoredFrames
 from openmm_trajgan.errors import InputError
-from openmm_trajgan.schema import FeatureSchema
+from openmm_trajgan.schema import FORMAT_VERSION, FeatureSchema, require_known_version, written_by
 from openmm_trajgan.storage import replacing
+from openmm_trajgan.untrusted import npy_header, parse_json
 
 FORMAT = "openmm-trajgan structures"
-FORMAT_VERSION = 1
 _LOCAL_HEADER = 30  # bytes before the name of a member of a zip archive; its last four tell the lengths of name and extra field
 _HEAD = 1024  # bytes within which the header tells its format
 
@@ -40,6 +41,7 @@ def save_frames(frames: GeneratedFrames, path: Path) -> None:
     header = {
         "format": FORMAT,
         "version": FORMAT_VERSION,
+        "package": written_by(),
         "schema": frames.schema.model_dump(mode="json"),
         "provenance": dict(frames.provenance),
     }
@@ -70,9 +72,9 @@ def load_frames(path: Path) -> GeneratedFrames:
     try:
         with zipfile.ZipFile(path) as archive:
             arrays = {member.filename.removesuffix(".npy"): _mapped(path, member) for member in archive.infolist()}
-        header = json.loads(arrays["header"].tobytes())
-        if header["version"] > FORMAT_VERSION:
-            raise InputError(f"{path}: format {header['version']} is newer than {FORMAT_VERSION}; upgrade openmm-trajgan")
+        header = parse_json(arrays["header"].tobytes())
+        require_known_version(header["version"], header.get("package"), path)
+        _require_consistent(arrays)
         flags = {name.removeprefix("flags/"): values for name, values in arrays.items() if name.startswith("flags/")}
         return FramesOfFile(
             StoredFrames(arrays["positions"], flags, arrays.get("rows"), arrays.get("boxes")),
@@ -83,10 +85,10 @@ def load_frames(path: Path) -> GeneratedFrames:
             header["provenance"],
             path.resolve(),
         )
-    except (OSError, KeyError, ValueError, struct.error, zipfile.BadZipFile) as error:
+    except (OSError, KeyError, TypeError, ValueError, NotImplementedError, struct.error, zipfile.BadZipFile) as error:
         if isinstance(error, InputError):
             raise
-        reason = str(error).splitlines()[0]
+        reason = " ".join(str(error).split())[:200]
         raise InputError(f"{path}: not a complete file of generated structures ({reason}); make it again") from error
 
 
@@ -162,6 +164,22 @@ def _write_header(member: IO[bytes], shape: tuple[int, ...]) -> None:
     np.lib.format.write_array_header_1_0(member, {"descr": "<f4", "fortran_order": False, "shape": shape})
 
 
+def _require_consistent(arrays: dict[str, NDArray[Any]]) -> None:
+    """Compare the sizes of all arrays, and rows with the positions they are to stand for."""
+    positions, features = arrays["positions"], arrays["features"]
+    if positions.ndim != 3 or positions.shape[2] != 3 or positions.dtype != np.float32 or features.ndim != 2:
+        raise ValueError(f"positions {positions.shape} of {positions.dtype} and features {features.shape} are not those of frames")
+    by_frame = {name for name in arrays if name not in ("header", "positions", "features", "boxes", "rows")}
+    by_frame |= {"rows"} if "rows" in arrays else {"positions"}
+    for name in sorted(by_frame):
+        if len(arrays[name]) != len(features):
+            raise ValueError(f"{name} has {len(arrays[name])} frames, features have {len(features)}")
+    if "rows" in arrays and (np.min(arrays["rows"], initial=0) < 0 or np.max(arrays["rows"], initial=-1) >= len(positions)):
+        raise ValueError(f"rows leave the {len(positions)} positions")
+    if "boxes" in arrays and arrays["boxes"].shape != (len(positions), 6):
+        raise ValueError(f"boxes {arrays['boxes'].shape} do not fit {len(positions)} positions")
+
+
 def _mapped(path: Path, member: zipfile.ZipInfo) -> NDArray[Any]:
     """Map an array in the archive into memory."""
     if member.compress_type != zipfile.ZIP_STORED:
@@ -170,11 +188,9 @@ def _mapped(path: Path, member: zipfile.ZipInfo) -> NDArray[Any]:
         file.seek(member.header_offset)
         lengths = struct.unpack("<HH", file.read(_LOCAL_HEADER)[-4:])
         file.seek(sum(lengths), 1)
-        version = np.lib.format.read_magic(file)
-        read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
-        shape, fortran_order, dtype = read_header(file)
-        if fortran_order or dtype.hasobject:
+        shape, fortran_order, dtype = npy_header(file, path.stat().st_size)
+        if fortran_order:
             raise ValueError(f"{member.filename} holds no plain array")
-        if not np.prod(shape):
+        if not math.prod(shape):
             return np.empty(shape, dtype)
         return np.asarray(np.memmap(path, dtype, "r", file.tell(), shape))

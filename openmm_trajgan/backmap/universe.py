@@ -96,7 +96,8 @@ def to_universe(
     choice = choose(schema, molecule, n_frames_of(whole), method)
     _log.info("backmapping by %s: %s", choice.method, choice.reason)
     if choice.method != "identity":
-        whole = reference_of(molecule_of(topology) if molecule is None else molecule, reference, schema.frame_interval)
+        if whole is molecule:  # what is missing is told here
+            whole = reference_of(molecule_of(topology) if molecule is None else molecule, reference, schema.frame_interval)
         require_whole(whole)
     featurizer = from_schema(schema) if featurizer is None else featurizer
     backmapper = choice.backmapper(featurizer).fit(featurizer, whole)

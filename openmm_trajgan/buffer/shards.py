@@ -341,8 +341,8 @@ class ShardStore:
         if not self._label_file.exists():
             return {}
         try:
-            labels = json.loads(self._label_file.read_text())
-            if not isinstance(labels, dict) or not all(type(label) in (str, int, float) for label in labels.values()):
+            labels = parse_json(self._label_file.read_bytes())
+            if not all(type(label) in (str, int, float) for label in labels.values()):
                 raise ValueError("expected one number or text for each stream")
         except ValueError as error:
             raise InputError(f"{self._label_file}: not the labels of a window buffer ({error}); restore or remove it") from error

@@ -4,17 +4,16 @@ from itertools import pairwise
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from openmm_trajgan.errors import InputError
-from openmm_trajgan.features.base import Featurizer, FloatArray
+from openmm_trajgan.features.base import Featurizer
 from openmm_trajgan.features.latent import (
+    Decodable,
     Doubles,
-    Latent,
     TrainingData,
     latent_schema,
     require_components,
-    row_array,
     standard_deviations,
     training_series,
 )
@@ -26,7 +25,7 @@ _VALIDATION_SHARE = 0.2
 _PATIENCE = 10  # epochs without a smaller validation error
 
 
-class Autoencoder(Latent):
+class Autoencoder(Decodable):
     """Principal components of the standardised features, bent by two multilayer perceptrons.
 
     One perceptron adds to the way there, one to the way back. PyTorch trains both together to give the features back; NumPy applies
@@ -124,30 +123,10 @@ class Autoencoder(Latent):
         latent = standardized @ self._arrays["axes"] + _perceptron(standardized, self._layers("encoder"))
         return (latent - self._arrays["latent_mean"]) / self._arrays["latent_scale"]
 
-    def decode(self, latent: ArrayLike) -> FloatArray:
-        """Feature values that the decoder gives back.
-
-        Parameters
-        ----------
-        latent
-            ``(n_latent,)`` or ``(n_frames, n_latent)``.
-
-        Returns
-        -------
-        FloatArray
-            ``(n_features,)`` or ``(n_frames, n_features)`` in the units of `features.schema`.
-
-        Raises
-        ------
-        InputError
-            If there is another number of columns.
-        """
-        values = row_array(latent, self.schema.n_features, "latent", "n_latent")
-        raw = np.atleast_2d(values) * self._arrays["latent_scale"] + self._arrays["latent_mean"]
+    def _back(self, latent: Doubles) -> Doubles:
+        raw = latent * self._arrays["latent_scale"] + self._arrays["latent_mean"]
         standardized = raw @ self._arrays["axes"].T + _perceptron(raw, self._layers("decoder"))
-        points = standardized * self._arrays["scale"] + self._arrays["mean"]
-        decoded = self._circle.values(points)
-        return decoded[0] if values.ndim == 1 else decoded
+        return standardized * self._arrays["scale"] + self._arrays["mean"]
 
 
 def _perceptron(values: Doubles, layers: list[Doubles]) -> Doubles:

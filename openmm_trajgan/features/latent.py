@@ -8,7 +8,6 @@ deeptime. Those with a way back have a method `decode`.
 import hashlib
 import json
 import warnings
-import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -20,8 +19,9 @@ from numpy.typing import ArrayLike, NDArray
 from openmm_trajgan.errors import InputError
 from openmm_trajgan.features.base import Featurizer, FloatArray
 from openmm_trajgan.features.periodic import CirclePoints
-from openmm_trajgan.schema import FORMAT_VERSION, FeatureSchema, FeatureTrajectories
+from openmm_trajgan.schema import FORMAT_VERSION, FeatureSchema, FeatureTrajectories, require_known_version, written_by
 from openmm_trajgan.storage import replacing
+from openmm_trajgan.untrusted import parse_json, read_npz
 
 Doubles: TypeAlias = NDArray[np.float64]
 TrainingData: TypeAlias = FeatureTrajectories | Iterable[ArrayLike]
@@ -112,6 +112,7 @@ class Latent(ABC):
         header = {
             "format": _FORMAT,
             "version": FORMAT_VERSION,
+            "package": written_by(),
             "kind": type(self).__name__,
             "features": self.features.schema.model_dump(mode="json"),
             "schema": self.schema.model_dump(mode="json"),
@@ -139,19 +140,17 @@ class Latent(ABC):
             If the file is missing, truncated, of another kind or of a newer format.
         """
         try:
-            with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as archive:
-                header = json.loads(archive["header"].tobytes())
-                if header["format"] != _FORMAT:
-                    raise InputError(f"{path}: expected a fitted projection, found {header['format']!r}")
-                if header["version"] > FORMAT_VERSION:
-                    raise InputError(f"{path}: format {header['version']} is newer than {FORMAT_VERSION}; upgrade openmm-trajgan")
-                arrays = {name: archive[name] for name in archive.files if name != "header"}
+            arrays = read_npz(Path(path), compressed=False)
+            header = parse_json(arrays.pop("header").tobytes())
+            if header["format"] != _FORMAT:
+                raise InputError(f"{path}: expected a fitted projection, found {header['format']!r}")
+            require_known_version(header["version"], header.get("package"), Path(path))
             fitted_on = FeatureSchema.model_validate(header["features"])
             schema = FeatureSchema.model_validate(header["schema"])
             kind = header["kind"]
         except FileNotFoundError:
             raise InputError(f"{path}: no such file; give the path of a fitted projection") from None
-        except (OSError, KeyError, EOFError, AttributeError, TypeError, ValueError, zipfile.BadZipFile) as error:
+        except (OSError, KeyError, TypeError, ValueError) as error:
             if isinstance(error, InputError):
                 raise
             raise InputError(f"{path}: not a complete file of a fitted projection ({error}); fit and save it again") from error
@@ -173,7 +172,37 @@ class _Linear(Latent):
         return (points - self._arrays["mean"]) / self._arrays["scale"] @ self._arrays["axes"]
 
 
-class PCA(_Linear):
+class Decodable(Latent):
+    """A projection with a way back."""
+
+    def decode(self, latent: ArrayLike) -> FloatArray:
+        """Feature values that a latent stands for.
+
+        Parameters
+        ----------
+        latent
+            ``(n_latent,)`` or ``(n_frames, n_latent)``.
+
+        Returns
+        -------
+        FloatArray
+            ``(n_features,)`` or ``(n_frames, n_features)`` in the units of `features.schema`.
+
+        Raises
+        ------
+        InputError
+            If there is another number of columns.
+        """
+        values = row_array(latent, self.schema.n_features, "latent", "n_latent")
+        decoded = self._circle.values(self._back(np.atleast_2d(values)))
+        return decoded[0] if values.ndim == 1 else decoded
+
+    @abstractmethod
+    def _back(self, latent: Doubles) -> Doubles:
+        """Features with angles as points ``(n_frames, n_points)`` of latents ``(n_frames, n_latent)``."""
+
+
+class PCA(_Linear, Decodable):
     """Principal components: the orthogonal directions of largest variance, with the linear way back.
 
     Examples
@@ -233,28 +262,8 @@ class PCA(_Linear):
         """Share of the variance of the (standardised) training data along each component, ``(n_latent,)``."""
         return self._arrays["explained_variance"]
 
-    def decode(self, latent: ArrayLike) -> FloatArray:
-        """Feature values on the hyperplane of the components.
-
-        Parameters
-        ----------
-        latent
-            ``(n_latent,)`` or ``(n_frames, n_latent)``.
-
-        Returns
-        -------
-        FloatArray
-            ``(n_features,)`` or ``(n_frames, n_features)`` in the units of `features.schema`.
-
-        Raises
-        ------
-        InputError
-            If there is another number of columns.
-        """
-        values = row_array(latent, self.schema.n_features, "latent", "n_latent")
-        points = np.atleast_2d(values) @ self._arrays["axes"].T * self._arrays["scale"] + self._arrays["mean"]
-        decoded = self._circle.values(points)
-        return decoded[0] if values.ndim == 1 else decoded
+    def _back(self, latent: Doubles) -> Doubles:
+        return latent @ self._arrays["axes"].T * self._arrays["scale"] + self._arrays["mean"]
 
 
 class _TimeLagged(_Linear):

@@ -7,7 +7,8 @@ from scipy.constants import R
 
 from openmm_trajgan.analysis.blocks import Blocks
 from openmm_trajgan.analysis.kinetics import Microstates, implied_timescales
-from openmm_trajgan.analysis.markov import MarkovModels, transition_matrix
+from openmm_trajgan.analysis.markov import MarkovModels
+from openmm_trajgan.analysis.transition_matrix import transition_matrix
 from openmm_trajgan.schema import FeatureTrajectories
 
 # Two metastable pairs of states, 0 with 1 and 2 with 3; reversible, as every chain on a line is

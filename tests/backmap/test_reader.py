@@ -235,3 +235,29 @@ def test_what_is_no_file_of_frames(features, trajectories, tmp_path):
     ):
         with pytest.raises(InputError, match=rf"{name}\.trajgan: {message}"):
             GeneratedReader(tmp_path / f"{name}.trajgan")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"rows": np.full(4, 3)}, "rows leave the 3 positions"),
+        ({"rows": np.array([0, 1, -1, 2])}, "rows leave the 3 positions"),
+        ({"rows": np.zeros(5, int)}, "rows has 5 frames, features have 4"),
+        ({"trajectories": np.zeros(3, int)}, "trajectories has 3 frames, features have 4"),
+        ({"flags/clash": np.zeros(1, bool)}, "flags/clash has 1 frames, features have 4"),
+        ({"boxes": np.zeros((2, 6), np.float32)}, r"boxes \(2, 6\) do not fit 3 positions"),
+        ({"positions": np.zeros((3, 1), np.float32)}, r"positions \(3, 1\)"),
+    ],
+)
+def test_a_file_that_contradicts_itself_is_refused(tmp_path, changes, message):
+    """Four frames that stand for three of a library."""
+    features, trajectories = np.zeros((4, 2), np.float32), np.zeros(4, int)
+    library = StoredFrames(np.zeros((3, 1, 3), np.float32), {}, np.array([0, 1, 1, 2]))
+    save_frames(GeneratedFrames(library, features, trajectories, SCHEMA, np.array([0, 1, 1, 2])), tmp_path / "whole.trajgan")
+    GeneratedReader(tmp_path / "whole.trajgan")
+    with np.load(tmp_path / "whole.trajgan") as archive:
+        arrays = dict(archive) | changes
+    with (tmp_path / "changed.trajgan").open("wb") as file:
+        np.savez(file, **arrays)
+    with pytest.raises(InputError, match=rf"not a complete file of generated structures \({message}"):
+        GeneratedReader(tmp_path / "changed.trajgan")

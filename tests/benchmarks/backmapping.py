@@ -15,7 +15,7 @@ from typing import Any
 
 import MDAnalysis
 import numpy as np
-import peptide
+import screened_peptide
 from deeptime.decomposition import TICA
 from MDAnalysisTests.datafiles import DCD, PSF
 from numpy.typing import NDArray
@@ -63,8 +63,8 @@ def timed(backmapper: Any, features: NDArray[Any]) -> tuple[Any, float]:
 
 def retrieval() -> dict[str, Any]:
     """Features of independent molecular dynamics, found again among the frames to learn from."""
-    topology, train = peptide.simulate(N_TRAIN, seed=1)
-    _, test = peptide.simulate(N_TEST, seed=2)
+    topology, train = screened_peptide.simulate(N_TRAIN, seed=1)
+    _, test = screened_peptide.simulate(N_TEST, seed=2)
     alpha = [atom.index for atom in topology.atoms() if atom.name == "CA"]
     heavy = [atom.index for atom in topology.atoms() if atom.element.symbol != "H"]
     between = Distances([[i, j] for place, i in enumerate(alpha) for j in alpha[place + 1 :]])
@@ -76,7 +76,7 @@ def retrieval() -> dict[str, Any]:
     jump = superposed_deviations(train[1:, heavy], train[:-1, heavy])
     results: dict[str, Any] = {"atoms": train.shape[1], "jump of molecular dynamics, nm": jump.mean()}
     for name, features in cases.items():
-        nearest = NearestFrames().fit(features, peptide.universe(topology, train))
+        nearest = NearestFrames().fit(features, screened_peptide.universe(topology, train))
         wanted = features(test)
         structures = nearest.backmap(wanted, rng=RNG)
         found = train[structures.reference_frames]
