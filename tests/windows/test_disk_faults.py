@@ -2,6 +2,7 @@
 
 import resource
 import shutil
+from contextlib import contextmanager
 
 import pytest
 
@@ -25,34 +26,31 @@ def running(chain, features, tmp_path):
     return run
 
 
-@pytest.fixture
-def full_disk(tmp_path):
-    """Let the open shard grow by 7 bytes more, or no file beyond 7 bytes."""
-
-    def fill(by=None):
-        size = next((tmp_path / "buffer/streams/replica0").glob("*.rows")).stat().st_size
-        resource.setrlimit(resource.RLIMIT_FSIZE, (7 if by is None else size + by, limits[1]))
-
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield fill
-    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+@contextmanager
+def largest_file(size):
+    """Let no file grow beyond `size` bytes; only within the block, since pytest may write to a file as well."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_a_full_disk_stops_the_simulation_and_loses_no_frame_before(running, full_disk, tmp_path):
+def test_a_full_disk_stops_the_simulation_and_loses_no_frame_before(running, tmp_path):
     simulation, _ = running()
-    full_disk(by=7)
-    with pytest.raises(OSError, match="no space left"):
+    shard = next((tmp_path / "buffer/streams/replica0").glob("*.rows"))
+    with largest_file(shard.stat().st_size + 7), pytest.raises(OSError, match="no space left"):
         simulation.step(10)
     assert WindowBuffer(tmp_path / "buffer").steps("replica0").tolist() == [10, 20, 30]
 
 
-def test_with_warn_the_simulation_outlives_a_full_disk_and_says_so_once(running, full_disk, tmp_path):
+def test_with_warn_the_simulation_outlives_a_full_disk_and_says_so_once(running, tmp_path):
     simulation, buffer = running(on_error="warn")
-    full_disk()
-    with pytest.warns(UserWarning, match="step 40: .*File too large.*the simulation goes on without this frame") as told:
+    failing = pytest.warns(UserWarning, match="step 40: .*File too large.*the simulation goes on without this frame")
+    with failing as told, largest_file(7):
         simulation.step(20)
     assert len(told) == 1
-    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
     with pytest.warns(UserWarning, match="step 60: frames are stored again; 2 were lost so far"):
         simulation.step(20)
     assert simulation.currentStep == 70
