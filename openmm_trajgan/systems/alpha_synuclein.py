@@ -22,7 +22,7 @@ from openmm import app, unit
 
 from openmm_trajgan.errors import InputError
 from openmm_trajgan.features.distances import Distances
-from openmm_trajgan.systems.base import SimulatedSystem
+from openmm_trajgan.systems.base import SimulatedSystem, openmm_seed
 
 SEQUENCE = (
     "MDVFMKGLSKAKEGVVAAAEKTKQGVAEAAGKTKEGVLYVGSKTKEGVVHGVATVAEKTKEQVTNVGGAVVTGVTAVAQKTVEGAGSIAAATGFVKKDQL"
@@ -159,7 +159,7 @@ def build(seed: int, n_replicas: int = 1) -> app.Simulation:
     if n_replicas != 1:
         raise InputError(f"alpha-synuclein runs one replica per simulation, found n_replicas={n_replicas}")
     integrator = openmm.LangevinMiddleIntegrator(TEMPERATURE, _FRICTION, STEP_SIZE)
-    integrator.setRandomNumberSeed(seed)
+    integrator.setRandomNumberSeed(openmm_seed(seed))
     simulation = app.Simulation(topology(), create_system(), integrator, openmm.Platform.getPlatformByName("Reference"))
     simulation.context.setPositions(random_coil(np.random.default_rng(seed)))
     simulation.minimizeEnergy(maxIterations=200)

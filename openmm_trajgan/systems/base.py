@@ -6,7 +6,25 @@ from typing import Any
 
 from openmm import app
 
+from openmm_trajgan.errors import InputError
 from openmm_trajgan.features.base import Featurizer
+
+LARGEST_SEED = 2**31 - 1
+
+
+def openmm_seed(seed: int) -> int:
+    """Check a seed for OpenMM, which would draw one of its own for 0.
+
+    Raises
+    ------
+    InputError
+        If it is not from 1 to 2³¹ - 1.
+    """
+    if not 1 <= seed <= LARGEST_SEED:
+        raise InputError(
+            f"seed: expected an integer from 1 to {LARGEST_SEED}, found {seed}; for 0 OpenMM would draw one of its own"
+        )
+    return seed
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from openmm_trajgan.errors import InputError
 from openmm_trajgan.features.concatenate import Concatenate
 from openmm_trajgan.features.contacts import NativeContacts
 from openmm_trajgan.features.ligand import CentroidDistance, LigandDisplacement
-from openmm_trajgan.systems.base import SimulatedSystem
+from openmm_trajgan.systems.base import SimulatedSystem, openmm_seed
 from openmm_trajgan.systems.bound_complex import BoundComplex, complex_of
 
 TEMPERATURE = 300.0  # K
@@ -121,7 +121,7 @@ class BindingModel:
         if n_replicas != 1:
             raise InputError(f"a complex runs one replica per simulation, found n_replicas={n_replicas}")
         integrator = openmm.LangevinMiddleIntegrator(TEMPERATURE, FRICTION, STEP_SIZE)
-        integrator.setRandomNumberSeed(seed)
+        integrator.setRandomNumberSeed(openmm_seed(seed))
         platform = openmm.Platform.getPlatformByName("Reference")
         simulation = app.Simulation(self.complex.topology, self.potential(), integrator, platform)
         simulation.context.setPositions(self.start(np.random.default_rng(seed)))

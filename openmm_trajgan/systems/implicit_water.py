@@ -9,6 +9,8 @@ import openmm
 from numpy.typing import NDArray
 from openmm import app, unit
 
+from openmm_trajgan.systems.base import openmm_seed
+
 _EQUILIBRATION_STEPS = 5000  # 20 ps
 
 
@@ -31,7 +33,7 @@ def implicit_water_simulation(
     force_field = app.ForceField("amber99sbildn.xml", "amber99_obc.xml")
     system = force_field.createSystem(topology, nonbondedMethod=app.NoCutoff, constraints=app.HBonds, hydrogenMass=3.0 * unit.amu)
     integrator = openmm.LangevinMiddleIntegrator(temperature * unit.kelvin, 1 / unit.picosecond, 4 * unit.femtosecond)
-    integrator.setRandomNumberSeed(seed)
+    integrator.setRandomNumberSeed(openmm_seed(seed))
     simulation = app.Simulation(topology, system, integrator, openmm.Platform.getPlatformByName("Reference"))
     simulation.context.setPositions(positions)
     simulation.minimizeEnergy()

@@ -15,7 +15,7 @@ import openmm
 from openmm import app, unit
 
 from openmm_trajgan.features.cartesian import Coordinates
-from openmm_trajgan.systems.base import SimulatedSystem
+from openmm_trajgan.systems.base import SimulatedSystem, openmm_seed
 
 TEMPERATURE = 1.0 / unit.MOLAR_GAS_CONSTANT_R.value_in_unit(unit.kilojoule_per_mole / unit.kelvin)  # K, where kT = 1 kJ/mol
 N_REPLICAS = 100
@@ -51,7 +51,7 @@ def build(seed: int, n_replicas: int = N_REPLICAS) -> app.Simulation:
         topology.addAtom("X", None, topology.addResidue("X", chain))
     system.addForce(force)
     integrator = openmm.BrownianIntegrator(TEMPERATURE, 1.0, STEP_SIZE)
-    integrator.setRandomNumberSeed(seed)
+    integrator.setRandomNumberSeed(openmm_seed(seed))
     simulation = app.Simulation(topology, system, integrator, openmm.Platform.getPlatformByName("Reference"))
     simulation.context.setPositions(_WELLS[np.arange(n_replicas) % len(_WELLS)])
     simulation.step(_EQUILIBRATION_STEPS)

@@ -26,7 +26,7 @@ from openmm_trajgan.errors import InputError
 from openmm_trajgan.features.collective_variables import RMSD, RadiusOfGyration
 from openmm_trajgan.features.concatenate import Concatenate
 from openmm_trajgan.features.contacts import NativeContacts
-from openmm_trajgan.systems.base import SimulatedSystem
+from openmm_trajgan.systems.base import SimulatedSystem, openmm_seed
 
 TEMPERATURES = (285.0, 300.0, 315.0, 330.0, 345.0)  # K
 STEP_SIZE = 0.03  # ps
@@ -122,7 +122,7 @@ def build(seed: int, n_replicas: int = 1, temperature: float = 315.0) -> app.Sim
         raise InputError(f"temperature: expected a positive number of K, found {temperature!r}; the model is made for 285 to 345")
     topology, native = topology_and_positions()
     integrator = openmm.LangevinMiddleIntegrator(temperature, FRICTION, STEP_SIZE)
-    integrator.setRandomNumberSeed(seed)
+    integrator.setRandomNumberSeed(openmm_seed(seed))
     platform = openmm.Platform.getPlatformByName("Reference")
     simulation = app.Simulation(topology, potential(native, native_contacts()), integrator, platform)
     simulation.context.setPositions(native)

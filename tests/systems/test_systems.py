@@ -44,6 +44,13 @@ def test_the_seed_decides_the_trajectory(name):
     assert not np.allclose(ends[0], ends[2])
 
 
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("seed", [0, -1, 2**31])
+def test_a_seed_that_openmm_would_not_keep_is_refused(name, seed):
+    with pytest.raises(InputError, match=f"seed: expected an integer from 1 to 2147483647, found {seed}"):
+        get_system(name).build(seed, 1)
+
+
 def test_an_unknown_system_is_refused():
     with pytest.raises(InputError, match=f"no system named 'villin'; there are {', '.join(NAMES)}"):
         get_system("villin")
