@@ -11,7 +11,6 @@ from openmm_trajgan.models.encoding import wrap_angles
 _MIN_LOG_RESIDUAL = math.log(1e-3)  # of the spread; without a floor the likelihood of discrete values has no maximum
 _MAX_ANGULAR_SPREAD = 1.0  # rad; a wrapped Gaussian this narrow has 0.2 % of its mass outside the nearest image
 _OWN_COVARIANCE_UP_TO = 12  # features; beyond, all components share one matrix of regressions
-_RELAXATION_TEMPERATURE = 0.5
 
 
 class ConditionalMixture(nn.Module):
@@ -154,17 +153,16 @@ class ConditionalMixture(nn.Module):
         """Draw one frame per row.
 
         Features marked as `given` keep their values in `frames`, and the others are drawn given them. With `differentiable`, the
-        choice of the component passes gradients through a relaxed choice (straight-through Gumbel-softmax, Jang et al. 2017); the
-        value is the same either way.
+        choice of the component passes the gradients of its weights (straight-through, Bengio, Léonard & Courville 2013); the value
+        is the same either way.
         """
         hidden, linear = self._read(inputs)
-        logits = self.choose(hidden)
-        scores = logits - torch.empty_like(logits).exponential_(generator=generator).clamp_min(1e-20).log()
-        chosen = scores.argmax(dim=1)
+        weights = self.choose(hidden).softmax(dim=1)
+        uniform = torch.rand(len(weights), 1, generator=generator, device=weights.device, dtype=weights.dtype)
+        chosen = (weights.cumsum(dim=1)[:, :-1] < uniform).sum(dim=1)
         outputs = self.describe(hidden).reshape(len(inputs), self.n_components, -1)
         if differentiable:
-            relaxed = (scores / _RELAXATION_TEMPERATURE).softmax(dim=1)
-            choice = nn.functional.one_hot(chosen, self.n_components).to(scores.dtype) - relaxed.detach() + relaxed
+            choice = nn.functional.one_hot(chosen, self.n_components).to(weights.dtype) - weights.detach() + weights
             parts = self._parameters_from(outputs, linear[:, None])
             mean, log_residuals, coefficients = ((choice[..., None] * values).sum(dim=1) for values in parts)
         else:

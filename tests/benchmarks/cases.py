@@ -9,27 +9,46 @@ from scipy.signal import lfilter
 
 from openmm_trajgan.buffer import WindowBuffer
 from openmm_trajgan.schema import FeatureSchema, FeatureTrajectories
-from openmm_trajgan.systems import triple_well
+from openmm_trajgan.systems import alanine_dipeptide, triple_well
 from openmm_trajgan.windows.reporter import WindowReporter
 
 BURN_IN = 300  # frames of deeptime's triple well
+VALIDATION = 0.2  # of the number of training series
 
 
 @dataclass(frozen=True)
 class Case:
-    """A process: data from the number of series, their length and a seed, and the window the model is given."""
+    """A process: data from the number of series, their length and a seed, the window the model is given, series to judge by."""
 
     simulate: Callable[[int, int, int], FeatureTrajectories]
     n_series: int
     n_frames: int
     window_length: int
+    n_reference: int
 
 
-def deeptime_triple_well(columns: tuple[int, ...]) -> Callable[[int, int, int], FeatureTrajectories]:
-    """x and y, or only some of them, of `deeptime.data.triple_well_2d(h=1e-3, n_steps=100)`."""
+@dataclass(frozen=True)
+class CaseData:
+    """Independent series to train on, to choose a model by, and to judge by."""
+
+    train: FeatureTrajectories
+    validation: FeatureTrajectories
+    reference: FeatureTrajectories
+
+    @classmethod
+    def of(cls, case: Case) -> "CaseData":
+        """Simulate a case."""
+        n_validation = max(round(case.n_series * VALIDATION), 1)
+        return cls(
+            *(case.simulate(n, case.n_frames, seed) for n, seed in ((case.n_series, 1), (n_validation, 3), (case.n_reference, 2)))
+        )
+
+
+def deeptime_triple_well(columns: tuple[int, ...], n_steps: int = 100) -> Callable[[int, int, int], FeatureTrajectories]:
+    """x and y, or only some of them, of `deeptime.data.triple_well_2d(h=1e-3)` with `n_steps` steps per frame."""
 
     def simulate(n_series: int, n_frames: int, seed: int) -> FeatureTrajectories:
-        system = triple_well_2d(h=1e-3, n_steps=100)
+        system = triple_well_2d(h=1e-3, n_steps=n_steps)
         starts = np.random.default_rng(seed).uniform([-1.2, -0.3], [1.2, 0.3], (n_series, 2))
         series = [
             np.asarray(system.trajectory(start[None], BURN_IN + n_frames, seed=1000 * seed + number))[BURN_IN:, columns]
@@ -82,13 +101,26 @@ def ou_law(n_features: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return rotation, np.geomspace(5, 50, n_features), np.linspace(1, 2, n_features)
 
 
+def dipeptide(n_series: int, n_frames: int, seed: int) -> FeatureTrajectories:
+    """φ and ψ of alanine dipeptide every 0.1 ps, at which inertia is visible."""
+    features = alanine_dipeptide.features()
+    buffer = WindowBuffer(schema=features.schema)
+    for number in range(n_series):
+        simulation = alanine_dipeptide.build(1000 * seed + number + 1)
+        simulation.reporters.append(WindowReporter(buffer, 25, features, stream=f"{number:03d}"))
+        simulation.step(25 * n_frames)
+    return buffer.trajectories()
+
+
 CASES = {
-    "triple_well_2d": Case(deeptime_triple_well((0, 1)), 25, 20_000, 128),
-    "triple_well_2d, 20k frames": Case(deeptime_triple_well((0, 1)), 1, 20_000, 128),
-    "x of triple_well_2d": Case(deeptime_triple_well((0,)), 25, 20_000, 128),
-    "triple_well": Case(fitted_triple_well(False), 100, 5_000, 128),
-    "diagonal of triple_well": Case(fitted_triple_well(True), 100, 5_000, 128),
-    "ornstein_uhlenbeck 1": Case(ornstein_uhlenbeck(1), 25, 4_000, 64),
-    "ornstein_uhlenbeck 8": Case(ornstein_uhlenbeck(8), 25, 4_000, 64),
-    "ornstein_uhlenbeck 64": Case(ornstein_uhlenbeck(64), 25, 4_000, 64),
+    "triple_well_2d": Case(deeptime_triple_well((0, 1)), 25, 20_000, 128, 100),
+    "triple_well_2d, 20k frames": Case(deeptime_triple_well((0, 1)), 1, 20_000, 128, 100),
+    "triple_well_2d, slow": Case(deeptime_triple_well((0, 1), n_steps=10), 25, 40_000, 64, 100),
+    "x of triple_well_2d": Case(deeptime_triple_well((0,)), 25, 20_000, 128, 100),
+    "triple_well": Case(fitted_triple_well(False), 100, 5_000, 128, 400),
+    "diagonal of triple_well": Case(fitted_triple_well(True), 100, 5_000, 128, 400),
+    "alanine_dipeptide, 0.1 ps": Case(dipeptide, 5, 20_000, 128, 20),
+    "ornstein_uhlenbeck 1": Case(ornstein_uhlenbeck(1), 25, 4_000, 64, 100),
+    "ornstein_uhlenbeck 8": Case(ornstein_uhlenbeck(8), 25, 4_000, 64, 100),
+    "ornstein_uhlenbeck 64": Case(ornstein_uhlenbeck(64), 25, 4_000, 64, 100),
 }

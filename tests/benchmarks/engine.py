@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from cases import CASES, ou_law
+from cases import CASES, CaseData, ou_law
 from rivals import FlatGAN, MixtureDensityNetwork
 
 from openmm_trajgan.analysis.baselines import BASELINES
@@ -24,8 +24,6 @@ from openmm_trajgan.schema import FeatureTrajectories
 from openmm_trajgan.training.config import TrainingConfig
 from openmm_trajgan.workflows.estimator import TrajGAN
 
-N_REFERENCE = 4  # times the training data
-N_VALIDATION = 0.2  # the same
 GENERATED_SERIES = 100
 Generate = Callable[[int, int, int], FeatureTrajectories]
 
@@ -47,21 +45,17 @@ def fitted(
     return lambda n_frames, n, draw: baseline(train, n_frames, n, rng=np.random.default_rng([seed, draw]))
 
 
-def measured(case: str, model: str, arguments: Any, seed: int) -> dict[str, Any]:
+def measured(case: str, data: CaseData, model: str, arguments: Any, seed: int) -> dict[str, Any]:
     """Train, generate as many frames as there are training frames, and judge."""
-    about = CASES[case]
-    train = about.simulate(about.n_series, about.n_frames, 1)
-    longer = max(about.n_series, 20)
-    reference = about.simulate(longer * N_REFERENCE, about.n_frames, 2)
-    validation = about.simulate(max(round(about.n_series * N_VALIDATION), 1), about.n_frames, 3)
+    train = data.train
     start = time.process_time()
-    generate = fitted(model, train, validation, about.window_length, arguments, seed)
+    generate = fitted(model, train, data.validation, CASES[case].window_length, arguments, seed)
     trained = time.process_time() - start
     start = time.process_time()
     n_series = min(GENERATED_SERIES, max(train.n_frames // 2000, 1))
     generated = generate(train.n_frames // n_series, n_series, seed + 1)
     drawn = time.process_time() - start
-    figures = Yardstick.fit(reference, [generated], train).measure(generated)
+    figures = Yardstick.fit(data.reference, [generated], train).measure(generated)
     result = {
         "training_cpu_seconds": round(trained, 1),
         "frames_per_cpu_second": round(generated.n_frames / drawn),
@@ -115,9 +109,10 @@ def main() -> None:
     torch.set_num_threads(1)
     results: dict[str, Any] = {}
     for case in arguments.cases:
+        data = CaseData.of(CASES[case])
         for model in arguments.models:
             for seed in arguments.seeds:
-                results.setdefault(case, {}).setdefault(model, {})[seed] = measured(case, model, arguments, seed)
+                results.setdefault(case, {}).setdefault(model, {})[seed] = measured(case, data, model, arguments, seed)
                 arguments.out.write_text(json.dumps(results, indent=1) + "\n")
 
 
