@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from openmm_trajgan.models.conditioning import Given
 from openmm_trajgan.models.encoding import FeatureEncoding, wrap_angles
-from openmm_trajgan.models.mixture import ConditionalMixture
+from openmm_trajgan.models.mixture import ConditionalMixture, Dropout
 
 _START_COMPONENTS = 24
 _FARTHEST = 50.0  # spreads; a network must not be asked about more distant neighbours than it was shown
@@ -48,7 +48,7 @@ class GeneratorConfig:
     window_length: int
     context_length: int
     n_labels: int = 0
-    n_components: int = 6
+    n_components: int = 16
     hidden: int = 96
 
     @property
@@ -214,6 +214,7 @@ class WindowGenerator(nn.Module):
         *,
         labels: Float[Tensor, "batch labels"] | None = None,
         given: Bool[Tensor, "batch frames features"] | None = None,
+        dropout: Dropout | None = None,
     ) -> Float[Tensor, ""]:
         """−ln p of real windows given `known` context frames, summed over the steps, each estimated on some of its frames.
 
@@ -231,15 +232,17 @@ class WindowGenerator(nn.Module):
             Of every window.
         given
             What of the windows is a condition and not drawn.
+        dropout
+            For training.
         """
         config = self.config
         conditions = None if given is None else Given(windows, given)
         inputs, base = self._start_inputs(windows, labels, conditions)
         here = None if given is None else given[:, config.context_length]
-        loss = self.start.negative_log_likelihood(inputs, base, windows[:, config.context_length], here)
+        loss = self.start.negative_log_likelihood(inputs, base, windows[:, config.context_length], here, dropout=dropout)
         inputs, newest = self._end_inputs(windows, known, labels, conditions)
         here = None if given is None else given[:, -1]
-        loss = loss + self.end.negative_log_likelihood(inputs, newest, windows[:, -1], here)
+        loss = loss + self.end.negative_log_likelihood(inputs, newest, windows[:, -1], here, dropout=dropout)
         for level, (network, stride) in enumerate(zip(self.midpoints, config.strides, strict=True)):
             passes = list(_Pass.both(config, stride, windows.device))
             every = _Pass(*(torch.cat([getattr(one, name) for one in passes]) for name in ("times", "second")))
@@ -253,7 +256,8 @@ class WindowGenerator(nn.Module):
             inputs, middle = self._midpoint_inputs(taken, level, some, known, None if labels is None else labels[rows], conditions)
             assert isinstance(network, ConditionalMixture)
             here = None if given is None else given[rows][:, some.times].flatten(0, 1)
-            loss = loss + network.negative_log_likelihood(inputs, middle, taken[:, some.times].flatten(0, 1), here)
+            target = taken[:, some.times].flatten(0, 1)
+            loss = loss + network.negative_log_likelihood(inputs, middle, target, here, dropout=dropout)
         return loss
 
     def sample_start(

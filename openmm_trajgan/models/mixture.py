@@ -1,6 +1,7 @@
 """A conditional mixture of Gaussians on lines and circles: exact likelihood, one-shot samples, gradients through both."""
 
 import math
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float
@@ -11,6 +12,27 @@ from openmm_trajgan.models.encoding import wrap_angles
 _MIN_LOG_RESIDUAL = math.log(1e-3)  # of the spread; without a floor the likelihood of discrete values has no maximum
 _MAX_ANGULAR_SPREAD = 1.0  # rad; a wrapped Gaussian this narrow has 0.2 % of its mass outside the nearest image
 _OWN_COVARIANCE_UP_TO = 12  # features; beyond, all components share one matrix of regressions
+
+
+@dataclass(frozen=True, eq=False)
+class Dropout:
+    """Leaves out hidden units at random, so that long training learns less of single trajectories (Srivastava et al. 2014).
+
+    Parameters
+    ----------
+    share
+        Of the units, from 0 to below 1.
+    noise
+        Chooses them.
+    """
+
+    share: float
+    noise: torch.Generator
+
+    def __call__(self, hidden: Tensor) -> Tensor:
+        """Set some units to zero and scale up the others."""
+        kept = torch.rand(hidden.shape, generator=self.noise, device=hidden.device, dtype=hidden.dtype) >= self.share
+        return hidden * kept / (1 - self.share)
 
 
 class ConditionalMixture(nn.Module):
@@ -67,12 +89,14 @@ class ConditionalMixture(nn.Module):
         self.linear = nn.Linear(n_inputs, n_features, bias=False)
         nn.init.zeros_(self.linear.weight)
 
-    def _read(self, inputs: Float[Tensor, "batch inputs"]) -> tuple[Float[Tensor, "batch hidden"], Float[Tensor, "batch features"]]:
+    def _read(
+        self, inputs: Float[Tensor, "batch inputs"], dropout: Dropout | None = None
+    ) -> tuple[Float[Tensor, "batch hidden"], Float[Tensor, "batch features"]]:
         """Last hidden layer, and the linear part of the means."""
         n_inputs = inputs.shape[1]
         hidden = nn.functional.silu(nn.functional.linear(inputs, self.first.weight[:, :n_inputs], self.first.bias))
-        linear = nn.functional.linear(inputs, self.linear.weight[:, :n_inputs])
-        return nn.functional.silu(self.second(hidden)), linear
+        hidden = nn.functional.silu(self.second(hidden if dropout is None else dropout(hidden)))
+        return hidden if dropout is None else dropout(hidden), nn.functional.linear(inputs, self.linear.weight[:, :n_inputs])
 
     def _parameters_from(
         self, outputs: Float[Tensor, "*batch outputs"], linear: Float[Tensor, "... features"]
@@ -91,7 +115,7 @@ class ConditionalMixture(nn.Module):
         return means, log_residuals, coefficients
 
     def components(
-        self, inputs: Float[Tensor, "batch inputs"]
+        self, inputs: Float[Tensor, "batch inputs"], dropout: Dropout | None = None
     ) -> tuple[
         Float[Tensor, "batch components"],
         Float[Tensor, "batch components features"],
@@ -99,7 +123,7 @@ class ConditionalMixture(nn.Module):
         Float[Tensor, "batch components pairs"],
     ]:
         """Log weights, mean offsets (reduced), log residual deviations and regression coefficients (units of spread)."""
-        hidden, linear = self._read(inputs)
+        hidden, linear = self._read(inputs, dropout)
         outputs = self.describe(hidden).reshape(len(inputs), self.n_components, -1)
         return self.choose(hidden).log_softmax(dim=1), *self._parameters_from(outputs, linear[:, None])
 
@@ -119,12 +143,14 @@ class ConditionalMixture(nn.Module):
         base: Float[Tensor, "batch features"],
         frames: Float[Tensor, "batch features"],
         given: Bool[Tensor, "batch features"] | None = None,
+        *,
+        dropout: Dropout | None = None,
     ) -> Float[Tensor, ""]:
         """Mean over the batch of −ln p(frame | inputs) per frame, in units where `spread` is 1 and without the (2π)^½ factors.
 
         Features marked as `given` are conditions: only the density of the others, given them, counts.
         """
-        log_weights, means, log_residuals, coefficients = self.components(inputs)
+        log_weights, means, log_residuals, coefficients = self.components(inputs, dropout)
         offsets = wrap_angles((frames - base)[:, None] - means, self.periodic) / self.spread
         if self.coupling is not None:
             residuals = offsets - offsets @ self.coupling.tril(-1).T

@@ -1,6 +1,8 @@
 """How to train: numbers of both stages."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+
+_DROPOUT, _FEW_FRAMES = 0.1, 100_000
 
 
 @dataclass(frozen=True)
@@ -17,6 +19,9 @@ class TrainingConfig:
         Adam's learning rate at the start of the likelihood stage; it falls linearly to 2 %.
     partial_context_share
         Share of the steps that hide part of the context, so that trajectories can begin from little or nothing.
+    dropout
+        Share of hidden units left out at random in the likelihood. None chooses by the amount of data: 0.1 up to 100,000 frames,
+        beyond that less in proportion, since more data leave less to be learned by heart.
     given_share
         Share of the steps in which parts of the windows are given, so that the generator learns to draw the rest.
     adversarial_windows, patches_per_window
@@ -36,6 +41,7 @@ class TrainingConfig:
     likelihood_frames: int = 768
     likelihood_rate: float = 1e-2
     partial_context_share: float = 0.15
+    dropout: float | None = None
     given_share: float = 0.25
     adversarial_windows: int = 48
     patches_per_window: int = 6
@@ -45,6 +51,10 @@ class TrainingConfig:
     anchor_weight: float = 1.0
     critic_head_start: float = 0.1
 
-    def as_dict(self) -> dict[str, float]:
+    def suited(self, n_frames: int) -> "TrainingConfig":
+        """Return it with what is None chosen for this many frames of training data."""
+        return self if self.dropout is not None else replace(self, dropout=_DROPOUT * min(1.0, _FEW_FRAMES / max(n_frames, 1)))
+
+    def as_dict(self) -> dict[str, float | None]:
         """Plain numbers for a file."""
         return asdict(self)

@@ -21,6 +21,7 @@ from torch import Tensor
 from openmm_trajgan.errors import NonFiniteError
 from openmm_trajgan.models.critic import MultiScaleCritic
 from openmm_trajgan.models.generator import WindowGenerator
+from openmm_trajgan.models.mixture import Dropout
 from openmm_trajgan.models.objective import critic_loss, generator_loss
 from openmm_trajgan.seeding import Seeds
 from openmm_trajgan.training.averaging import exponential_average
@@ -105,6 +106,7 @@ class Trainer:
         seeds = Seeds(seed)
         self.rng = seeds.numpy("training windows")
         self.noise = seeds.torch("training noise", str(self._device))
+        self._dropout = Dropout(self.config.dropout, self.noise) if self.config.dropout else None
         self.likelihood_optimizer = torch.optim.Adam(generator.parameters(), betas=(0.9, 0.99), fused=True)
         self.generator_optimizer = torch.optim.Adam(generator.parameters(), betas=(0.0, 0.9), fused=True)
         self.critic_optimizer = torch.optim.Adam(critic.parameters(), betas=(0.0, 0.9), fused=True)
@@ -219,7 +221,7 @@ class Trainer:
         if self.rng.random() < self.config.given_share:
             given = torch.from_numpy(draw_given(windows.shape, self.generator.config.window_length, self.rng)).to(self._device)
         return self.generator.negative_log_likelihood(
-            windows, known, self.config.likelihood_frames, self.noise, labels=labels, given=given
+            windows, known, self.config.likelihood_frames, self.noise, labels=labels, given=given, dropout=self._dropout
         )
 
     @property

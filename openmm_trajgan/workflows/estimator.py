@@ -171,7 +171,7 @@ class TrajGAN:
             "steps": steps,
             "window_length": window_length,
             "context_length": trainer.generator.config.context_length,
-            "config": self.training.as_dict(),
+            "config": trainer.config.as_dict(),
             "features": buffer.schema.digest,
             "data": _digest(trajectories),
             "labels": by_replica,
@@ -260,7 +260,7 @@ class TrajGAN:
         score = None
         if validation is not None:
             score = validation_score(validation, buffer.trajectories(), labels=encoded, seed=seeds.integer("validation"))
-        return Trainer(generator, critic, windows, seed=seed, labels=encoded, score=score, config=self.training)
+        return Trainer(generator, critic, windows, seed=seed, labels=encoded, score=score, config=self.training.suited(sum(usable)))
 
     @property
     def bundle(self) -> ModelBundle:

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from openmm_trajgan.models.mixture import ConditionalMixture
+from openmm_trajgan.models.mixture import ConditionalMixture, Dropout
 
 
 def mixture(periodic, spread, seed=0, n_components=3, n_inputs=2):
@@ -288,3 +288,25 @@ def test_coupling_needs_gradients_below_the_diagonal_only():
     network.negative_log_likelihood(torch.ones(8, 1, dtype=torch.float64), torch.zeros_like(frames), frames).backward()
     reached = network.coupling.grad != 0
     assert (reached == torch.ones(13, 13, dtype=torch.bool).tril(-1)).all()
+
+
+def test_dropout_leaves_out_a_tenth_of_the_units_and_keeps_their_sum():
+    """The share of n units that are left out has a standard error of √(0.1 · 0.9 / n); 4 of them."""
+    hidden = torch.ones(500, 400)
+    n = hidden.numel()
+    dropped = Dropout(0.1, seeded())(hidden)
+    assert abs((dropped == 0).double().mean().item() - 0.1) < 4 * math.sqrt(0.09 / n)
+    torch.testing.assert_close(dropped.unique(), torch.tensor([0.0, 1 / 0.9]))
+
+
+def test_dropout_draws_from_the_generator_it_is_given_only():
+    network = mixture([False], [0.4])
+    inputs, base, frames = (torch.randn(50, n, dtype=torch.float64, generator=seeded()) for n in (2, 1, 1))
+    before = torch.get_rng_state()
+    losses = [
+        network.negative_log_likelihood(inputs, base, frames, dropout=dropout).item()
+        for dropout in (None, *(Dropout(0.1, seeded(seed)) for seed in (1, 1, 2)))
+    ]
+    assert torch.equal(torch.get_rng_state(), before)
+    assert losses[1] == losses[2]
+    assert len(set(losses)) == 3

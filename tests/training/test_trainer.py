@@ -338,3 +338,9 @@ def test_average_follows_quickly_then_slowly():
         model.weight.fill_(2.0)
         average.update_parameters(model)
     assert average.module.weight.item() == pytest.approx(1.1, abs=1e-6)
+
+
+def test_dropout_is_chosen_by_the_amount_of_data_unless_it_is_given():
+    chosen = [TrainingConfig().suited(n).dropout for n in (1000, 100_000, 200_000, 1_000_000)]
+    assert chosen == pytest.approx([0.1, 0.1, 0.05, 0.01])
+    assert TrainingConfig(dropout=0.0).suited(1000).dropout == 0.0
