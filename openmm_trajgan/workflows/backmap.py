@@ -11,6 +11,7 @@ from openmm_trajgan.analysis.validity_report import ValidityReport
 from openmm_trajgan.backmap import to_universe, write_universe
 from openmm_trajgan.backmap.choice import Method
 from openmm_trajgan.backmap.export import write_json, written_files
+from openmm_trajgan.backmap.force_field import FORCE_FIELD, PotentialEnergy, force_field_system
 from openmm_trajgan.backmap.molecule import molecule_of, reference_of, without_frames
 from openmm_trajgan.buffer import WindowBuffer
 from openmm_trajgan.errors import InputError
@@ -37,6 +38,14 @@ class BackmapConfig(DataConfig):
     method: Method | None = Field(None, description="how structures are made; default: by the features and the molecule")
     trajectory: int | None = Field(0, ge=0, description="index of the generated trajectory to write")
     seed: int = Field(0, ge=0, description="seed of what the method draws")
+    relax: bool = Field(
+        False, description="repair the frames that clash, and only these, by restrained minimisation; none is ever left out"
+    )
+    force_field: list[str] = Field(
+        list(FORCE_FIELD),
+        description="files of the force field, as OpenMM knows them, for --relax and the energies of the report; where it does not "
+        "know the molecule there are no energies",
+    )
     force: bool = Field(False, description="replace existing files")
 
 
@@ -51,8 +60,15 @@ def run(config: BackmapConfig) -> str:
         raise InputError(f"{pdb}: is the --topology and would be replaced by the first frame; choose another --out")
     features = as_trajectories(load_data(config.features, config))
     reference = None if config.reference is None else _reference(config.reference, config.topology)
+    energy = _energy(config)
     universe = to_universe(
-        features, config.topology, reference, method=config.method, trajectory=config.trajectory, seed=config.seed
+        features,
+        config.topology,
+        reference,
+        method=config.method,
+        trajectory=config.trajectory,
+        seed=config.seed,
+        relax=config.relax and config.force_field,
     )
     write_universe(universe, config.out, overwrite=config.force)
     config.write_beside(config.out)
@@ -61,14 +77,38 @@ def run(config: BackmapConfig) -> str:
         f"{config.out}, {pdb}: {frames.n_frames} frames of {len(universe.atoms)} atoms, one every {frames.dt:g} ps",
         f"Method {provenance['method']}: {provenance['reason']}.",
     ]
+    if "relaxed" in provenance:
+        lines.append(_repaired(provenance["relaxed"]))
     if reference is not None:
-        report = compare_with_md(universe, reference)
-        write_json(report.as_dict(), report_file)
+        energy = energy if provenance["atoms"] is None else None
+        report = compare_with_md(universe, reference, energy)
+        told = {name: provenance[name] for name in ("relaxed", "not set") if name in provenance}
+        write_json(report.as_dict() | ({} if energy is None else {"force field": config.force_field}) | told, report_file)
         lines.append(f"{report.sentence} All figures: {report_file}")
     return "\n".join(lines)
 
 
-def compare_with_md(universe: MDAnalysis.Universe, reference: MDAnalysis.Universe) -> ValidityReport:
+def _repaired(told: dict[str, Any]) -> str:
+    """Say in a line what was repaired."""
+    line = f"Repaired {told['repaired']} of {told['frames']} frames, {told['still clashing']} still clash"
+    if told["repaired"]:
+        line += ", atoms moved by {median:.2g} nm (median; largest {largest:.2g})".format(**told["moved, nm"])
+    return line + "; the others are untouched."
+
+
+def _energy(config: BackmapConfig) -> PotentialEnergy | None:
+    """Return the energy of the molecule, or None where the force field does not know it and was not asked for."""
+    try:
+        return PotentialEnergy(force_field_system(config.topology, config.force_field))
+    except InputError:
+        if config.relax or "force_field" in config.model_fields_set:
+            raise
+        return None
+
+
+def compare_with_md(
+    universe: MDAnalysis.Universe, reference: MDAnalysis.Universe, energy: PotentialEnergy | None = None
+) -> ValidityReport:
     """Measure generated structures beside those of MD, and their features where the schema tells how.
 
     Parameters
@@ -77,6 +117,8 @@ def compare_with_md(universe: MDAnalysis.Universe, reference: MDAnalysis.Univers
         From `to_universe`.
     reference
         Structures of MD, of all atoms of the molecule.
+    energy
+        Of all its atoms; measured on at most 200 frames of each.
     """
     atoms = universe.trajectory.provenance["atoms"]
     schema = universe.trajectory.schema
@@ -87,7 +129,7 @@ def compare_with_md(universe: MDAnalysis.Universe, reference: MDAnalysis.Univers
         featurizer: Any = from_schema(schema)
     except InputError:
         featurizer = None
-    report: ValidityReport = StructureValidity(universe, group, featurizer=featurizer).run().results.report
+    report: ValidityReport = StructureValidity(universe, group, featurizer=featurizer, energy=energy).run().results.report
     return report
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from openmm import app
 
+from openmm_trajgan.backmap import force_field_system
 from openmm_trajgan.buffer import WindowBuffer
 from openmm_trajgan.schema import FeatureTrajectories
 from openmm_trajgan.systems import alanine_dipeptide
@@ -57,6 +58,8 @@ def test_structures_features_provenance_and_validity(trajgan, folder, tmp_path, 
     assert (report["n_frames"], report["n_md_frames"]) == (40, N_FRAMES)
     assert report["figures"]["feature error"]["value"] < 1e-3
     assert report["figures"]["jump"]["md"] > 0
+    assert report["force field"] == ["amber14/protein.ff14SB.xml"]
+    assert report["figures"]["energy"]["value"] > report["figures"]["energy"]["md"]  # of angles drawn at random
 
 
 def test_frames_of_md_and_one_file(trajgan, folder, tmp_path):
@@ -80,12 +83,39 @@ def test_without_md_there_is_no_report(trajgan, folder, tmp_path):
     assert not (tmp_path / "made.validity.json").exists()
 
 
+def test_relax_repairs_what_clashes_and_says_so(trajgan, folder, tmp_path):
+    reports = {}
+    for name, options in (("plain", ()), ("relaxed", ("--relax",))):
+        status, out, err = trajgan(*arguments(folder, tmp_path / f"{name}.xtc", "--reference", folder / "md.windows", *options))
+        assert status == 0, err
+        reports[name] = json.loads((tmp_path / f"{name}.validity.json").read_text())
+    told = json.loads((tmp_path / "relaxed.provenance.json").read_text())["relaxed"]
+    assert reports["relaxed"]["relaxed"] == told
+    assert 0 < told["repaired"] < 40
+    assert f"Repaired {told['repaired']} of 40 frames, 0 still clash, atoms moved by" in out
+    assert "relaxed" not in reports["plain"]
+    assert reports["relaxed"]["n_frames"] == reports["plain"]["n_frames"] == 40
+    for figure in ("clashes", "bad frames"):
+        assert reports["relaxed"]["figures"][figure]["value"] < reports["plain"]["figures"][figure]["value"]
+
+
+def test_without_a_force_field_that_knows_the_molecule_there_are_no_energies(trajgan, folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("openmm_trajgan.workflows.backmap.force_field_system", lambda *_: force_field_system("none", ["tip3p.xml"]))
+    status, _, err = trajgan(*arguments(folder, tmp_path / "made.xtc", "--reference", folder / "md.windows"))
+    assert status == 0, err
+    report = json.loads((tmp_path / "made.validity.json").read_text())
+    assert report["figures"]["energy"]["reason"].startswith("no energy function")
+    assert "force field" not in report
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         (("--reference", "md.npy"), "md.npy: no such file or window buffer"),
         (("--reference", "ala2.txt"), "ala2.txt: not a window buffer, and no trajectory that fits"),
         (("--method", "identity"), "expected the coordinates x, y, z of one particle"),
+        (("--force-field", "tip3p.xml"), "force field tip3p.xml: No template found for residue 0 (ACE)"),
+        (("--relax", "--method", "nearest_frames"), "found method nearest_frames"),
         (("--trajectory", "2"), "expected a trajectory between 0 and 1, found 2"),
     ],
 )
