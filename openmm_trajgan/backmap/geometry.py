@@ -2,6 +2,7 @@
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 Array = NDArray[np.float64]
 STIFF = 0.95  # length of the mean unit vector above which a torsion has one mean, a spread below 18°
@@ -10,23 +11,33 @@ _PENALTIES = 10.0 ** np.arange(-4.0, 2.0)  # per frame
 _FEWEST_FRAMES = 50  # below, a regression is not even tried
 
 
-class Segment:
-    """The coordinates of consecutive frames of molecular dynamics: thermal, and as continuous as in the simulation.
+class Nearest:
+    """The coordinates of the frame of molecular dynamics with the nearest generated torsions: thermal, and such as go with them.
+
+    Bond angles open where a conformation is crowded, so that those of any other frame would clash: in alanine dipeptide with
+    coordinates of frames unrelated to φ and ψ, 3.4 times as many van der Waals spheres overlap as in molecular dynamics, with
+    those of the nearest 1.4 times. Torsions that turn hydrogen only, such as methyl groups, come from the consecutive frames
+    `source`, so that they do not spin.
 
     Parameters
     ----------
-    torsions
-        Of all pivots, ``(n_pivots, n_reference)``, rad.
-    arms
-        ``(n_rows, 3, n_reference)``, nm.
+    torsions, arms, inputs, turns_heavy, is_set
+        As in `Conditional`.
     """
 
-    def __init__(self, torsions: Array, arms: Array) -> None:
+    def __init__(
+        self, torsions: Array, arms: Array, inputs: Array, turns_heavy: NDArray[np.bool_], is_set: NDArray[np.bool_]
+    ) -> None:
         self._torsions, self._arms = torsions, arms
+        self._frames = cKDTree(_embedded(inputs))
+        self._spinning = np.flatnonzero(~turns_heavy & ~is_set)
 
     def __call__(self, inputs: Array, source: NDArray[np.intp]) -> tuple[Array, Array]:
-        """Torsions and arms of the frames `source`, ``(n_frames,)``."""
-        return self._torsions[:, source], self._arms[..., source]
+        """Torsions and arms for generated torsions ``(n_torsions, n_frames)``; those of hydrogen are of the frames `source`."""
+        nearest = self._frames.query(_embedded(inputs))[1]
+        torsions = self._torsions[:, nearest]
+        torsions[self._spinning] = self._torsions[np.ix_(self._spinning, source)]
+        return torsions, self._arms[..., nearest]
 
 
 class Conditional:

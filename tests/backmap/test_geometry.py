@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from openmm_trajgan.backmap.geometry import Conditional, Segment, ridge
+from openmm_trajgan.backmap.geometry import Conditional, Nearest, ridge
 
 
 @pytest.mark.statistical
@@ -29,11 +29,15 @@ def test_ridge_of_few_frames_is_the_mean():
     np.testing.assert_allclose(constant, targets.mean(axis=0))
 
 
-def test_segment_is_the_frames_asked_for():
-    torsions, arms = np.arange(6.0).reshape(2, 3), np.arange(18.0).reshape(2, 3, 3)
-    got = Segment(torsions, arms)(np.zeros((1, 2)), np.array([2, 0]))
-    np.testing.assert_array_equal(got[0], torsions[:, [2, 0]])
-    np.testing.assert_array_equal(got[1], arms[..., [2, 0]])
+def test_nearest_frames_but_for_hydrogen():
+    """Pivot 0 is generated, at 0°, 80° and 170°; pivot 1 turns heavy atoms, pivot 2 hydrogen."""
+    generated = np.radians([0.0, 80.0, 170.0])
+    torsions, arms = np.stack([generated, np.arange(3.0), np.arange(3.0)]), np.arange(18.0).reshape(2, 3, 3)
+    geometry = Nearest(torsions, arms, generated[None], np.array([True, True, False]), np.array([True, False, False]))
+    got, arms_got = geometry(np.radians([[-170.0, 30.0]]), np.array([1, 2]))  # across the seam
+    np.testing.assert_array_equal(got[1], [2, 0])
+    np.testing.assert_array_equal(got[2], [1, 2])
+    np.testing.assert_array_equal(arms_got, arms[..., [2, 0]])
 
 
 @pytest.fixture

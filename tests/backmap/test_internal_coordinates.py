@@ -69,10 +69,20 @@ def test_featurizer_returns_the_features(featurizer, positions, angles):
     assert abs(featurizer.schema.wrap(featurizer(positions) - angles)).max() < 1e-5
 
 
-def test_hard_coordinates_are_a_piece_of_md_that_turns_back_at_its_end(topology, reference, positions):
-    """Every bond length of every frame is that of one reference frame, in the order of time."""
+def test_hard_coordinates_are_those_of_the_frame_with_the_nearest_torsions(topology, featurizer, reference, positions, angles):
     md, built = bond_lengths(topology, reference), bond_lengths(topology, positions)
-    distances = np.linalg.norm(built[:, None] - md[None], axis=-1)
+    chords = np.abs(np.exp(1j * angles[:, None]) - np.exp(1j * featurizer(reference)[None]))
+    nearest = np.square(chords).sum(axis=2).argmin(axis=1)
+    np.testing.assert_allclose(built, md[nearest], atol=1e-5)
+
+
+def test_methyl_groups_turn_as_in_consecutive_frames_that_turn_back_at_the_end(reference, positions):
+    """Torsions N-C-CH3-H of the acetyl and C-N-C-H of the methylamide group, by which both are placed."""
+    md, built = (
+        np.stack([calc_dihedrals(*frames[:, atoms].transpose(1, 0, 2)) for atoms in ([6, 4, 1, 0], [14, 16, 18, 19])])
+        for frames in (reference, positions)
+    )
+    distances = np.linalg.norm(np.exp(1j * built[:, :, None]) - np.exp(1j * md[:, None]), axis=0)
     source = distances.argmin(axis=1)
     assert distances.min(axis=1).max() < 1e-5
     assert set(np.abs(np.diff(source))) == {1}
@@ -205,17 +215,15 @@ def test_two_molecules_are_refused(topology, md):
         InternalCoordinates().fit(torsions(phi=(4, 6, 8, 14)), both)
 
 
-def test_geometry_is_chosen_by_size(featurizer, md):
+def test_geometry_is_chosen_by_size(featurizer, md, angles):
     def lengths(geometry):
-        positions = (
-            InternalCoordinates(geometry).fit(featurizer, md).backmap(np.zeros((50, 2)), rng=np.random.default_rng(0)).positions
-        )
+        positions = InternalCoordinates(geometry).fit(featurizer, md).backmap(angles[:50], rng=np.random.default_rng(0)).positions
         return np.linalg.norm(positions[:, CA] - positions[:, N], axis=1)
 
-    np.testing.assert_array_equal(lengths("auto"), lengths("segment"))
-    assert lengths("segment").std() > 1e-3
-    np.testing.assert_allclose(lengths("conditional"), lengths("conditional")[0], atol=1e-6)
-    with pytest.raises(InputError, match="geometry: expected one of auto, segment, conditional, found 'mean'"):
+    np.testing.assert_array_equal(lengths("auto"), lengths("nearest"))
+    assert lengths("nearest").std() > 1e-3
+    assert lengths("conditional").std() < 0.3 * lengths("nearest").std()
+    with pytest.raises(InputError, match="geometry: expected one of auto, nearest, conditional, found 'mean'"):
         InternalCoordinates("mean")
 
 

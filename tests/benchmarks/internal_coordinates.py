@@ -22,6 +22,7 @@ from MDAnalysis.analysis.rms import rmsd
 from openmm import unit
 from peptides import adenylate_kinase, capped_piece, simulate, system_of
 
+from openmm_trajgan.analysis.validity import StructureValidity
 from openmm_trajgan.backmap import InternalCoordinates, Relax
 from openmm_trajgan.backmap.clashes import Clashes
 from openmm_trajgan.backmap.z_matrix import ZMatrix
@@ -180,6 +181,8 @@ def dipeptide(frames: Array) -> dict[str, Any]:
     built = structures.positions[: len(test)]
     result["energy, kJ/mol"] = _percentiles(energies(system, built))
     result["torsion error, degrees"] = float(np.degrees(abs(features.schema.wrap(features(built) - features(test))).max()))
+    clashes = StructureValidity(universe_of(topology, built), universe_of(topology, test)).run().results.report["clashes"]
+    result["overlapping pairs, ratio to MD"] = clashes.ratio
     return result | compared(universe, train, test, built)
 
 
@@ -232,9 +235,9 @@ def decapeptide(topology: Any, frames: Array, features: Featurizer) -> dict[str,
     } | compared(universe, frames[train], frames[test], structures.positions)
 
 
-def alanine_frames(n_frames: int) -> Array:
+def alanine_frames(n_frames: int, seed: int) -> Array:
     """MD of alanine dipeptide every 0.2 ps, ``(n_frames, 22, 3)``, nm."""
-    simulation = alanine_dipeptide.build(seed=1)
+    simulation = alanine_dipeptide.build(seed=seed)
     frames = np.empty((n_frames, 22, 3), dtype=np.float32)
     for frame in frames:
         simulation.step(50)
@@ -247,15 +250,15 @@ def peptide_features(topology: Any) -> Featurizer:
     return Concatenate([Torsions.backbone(topology, omega=True), Torsions.chi(topology)])
 
 
-def tables(peptide: Path | None) -> dict[str, Any]:
+def tables(peptide: Path | None, seed: int) -> dict[str, Any]:
     """All figures."""
     rng = np.random.default_rng(0)
-    dipeptide_frames = alanine_frames(4000)
+    dipeptide_frames = alanine_frames(4000, seed)
     topology, start = capped_piece(22, 10)
     if peptide is not None and peptide.is_file():
         frames = np.load(peptide)
     else:
-        frames = simulate(topology, start, N_PEPTIDE, seed=1)
+        frames = simulate(topology, start, N_PEPTIDE, seed=seed)
         if peptide is not None:
             np.save(peptide, frames)
     alanines, start = capped_piece(64, 4, all_alanine=True)
@@ -308,6 +311,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
     parser.add_argument("--peptide", type=Path, help=".npy file of the frames of the decapeptide, made if absent")
+    parser.add_argument("--seed", type=int, default=1, help="of all molecular dynamics")
     arguments = parser.parse_args()
     warnings.filterwarnings("ignore")
-    arguments.out.write_text(json.dumps(tables(arguments.peptide), indent=1, ensure_ascii=False) + "\n")
+    arguments.out.write_text(json.dumps(tables(arguments.peptide, arguments.seed), indent=1, ensure_ascii=False) + "\n")
