@@ -2,7 +2,7 @@
 
 import warnings
 from itertools import pairwise
-from typing import Literal, Self, get_args
+from typing import Any, Literal, Self, get_args
 
 import MDAnalysis
 import numpy as np
@@ -15,6 +15,7 @@ from openmm_trajgan.backmap.geometry import Conditional, Nearest
 from openmm_trajgan.backmap.z_matrix import ZMatrix, atom_label, bond_graph, ring_bonds
 from openmm_trajgan.errors import InputError
 from openmm_trajgan.features.base import Featurizer
+from openmm_trajgan.features.torsions import Torsions
 from openmm_trajgan.schema import FeatureSchema
 
 Geometry = Literal["auto", "nearest", "conditional"]
@@ -126,6 +127,11 @@ class InternalCoordinates:
             )
         self.dependent, self.atoms = dependent, reference.atoms.indices
         self._n_features, self._columns, self._z_matrix = schema.n_features, columns, z_matrix
+        self._not_set = {
+            column: atoms
+            for column, (name, kind, atoms) in enumerate(zip(schema.names, schema.kinds, schema.atoms, strict=True))
+            if kind == "torsion" and name in dependent
+        }
         self._inputs = [column for column, kind in enumerate(schema.kinds) if kind == "torsion"]
         torsions, arms = z_matrix.measure(structures)
         self._n_reference = torsions.shape[1]
@@ -152,7 +158,8 @@ class InternalCoordinates:
         Returns
         -------
         Structures
-            Positions of all atoms, and flag ``"clash"``: see `Clashes`.
+            Positions of all atoms, and flag ``"clash"``: see `Clashes`; where torsions are dependent, flag ``"not_set_error"``,
+            the largest difference between their generated and their actual values, rad.
 
         Raises
         ------
@@ -174,7 +181,11 @@ class InternalCoordinates:
             torsions, arms = self._hard(wanted[block, self._inputs].T, source[block])
             torsions[self._z_matrix.pivot_of_torsion] = wanted[block, self._columns].T
             positions[block] = _superposed(self._z_matrix.place(torsions, arms), self._onto)
-        return Structures(positions, flags={"clash": self.clashes(positions)})
+        flags: dict[str, NDArray[Any]] = {"clash": self.clashes(positions)}
+        if self._not_set:
+            errors = Torsions(list(self._not_set.values()))(positions) - wanted[:, list(self._not_set)]
+            flags["not_set_error"] = abs(np.angle(np.exp(1j * errors))).max(axis=1).astype(np.float32)
+        return Structures(positions, flags=flags)
 
     def _require_short(self, reference: MDAnalysis.Universe) -> None:
         n_residues = len(reference.residues)

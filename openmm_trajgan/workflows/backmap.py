@@ -82,8 +82,10 @@ def run(config: BackmapConfig) -> str:
     if reference is not None:
         energy = energy if provenance["atoms"] is None else None
         report = compare_with_md(universe, reference, energy)
-        told = {name: provenance[name] for name in ("relaxed", "not set") if name in provenance}
+        told = {name: provenance[name] for name in ("relaxed", "not set") if provenance.get(name)}
         write_json(report.as_dict() | ({} if energy is None else {"force field": config.force_field}) | told, report_file)
+        if provenance["not set"] and report.features:
+            lines.append(_not_set(provenance["not set"], report))
         lines.append(f"{report.sentence} All figures: {report_file}")
     return "\n".join(lines)
 
@@ -94,6 +96,15 @@ def _repaired(told: dict[str, Any]) -> str:
     if told["repaired"]:
         line += ", atoms moved by {median:.2g} nm (median; largest {largest:.2g})".format(**told["moved, nm"])
     return line + "; the others are untouched."
+
+
+def _not_set(reasons: dict[str, str], report: ValidityReport) -> str:
+    """Say in a line which features follow from the others, and how far they are from what was generated."""
+    listed = (
+        f"{name} ({why}; off by {report.features[name]['mean']:.2g} {report.features[name]['unit']})"
+        for name, why in reasons.items()
+    )
+    return f"Not set, since they follow from the others: {', '.join(listed)}."
 
 
 def _energy(config: BackmapConfig) -> PotentialEnergy | None:

@@ -58,6 +58,11 @@ def test_is_a_backmapper(backmapper, positions):
     assert positions.dtype == np.float32
 
 
+def test_nothing_is_said_of_torsions_not_set_where_all_are(featurizer, md, angles):
+    structures = InternalCoordinates().fit(featurizer, md).backmap(angles[:2], rng=np.random.default_rng(0))
+    assert list(structures.flags) == ["clash"]
+
+
 def test_torsions_come_out_as_wanted(positions, schema, angles):
     for column, atoms in enumerate(schema.atoms):
         measured = calc_dihedrals(*(positions[:, atom] for atom in atoms))
@@ -189,8 +194,10 @@ def test_phi_of_proline_is_dependent_and_said_so(proline):
         backmapper = InternalCoordinates().fit(features, proline)
     assert list(backmapper.dependent) == ["phi", "chi1"]
     wanted = np.random.default_rng(0).uniform(-3, 3, (20, 3))
-    built = features(backmapper.backmap(wanted, rng=np.random.default_rng(0)).positions)
-    np.testing.assert_allclose(np.cos(built[:, 1] - wanted[:, 1]), 1, atol=1e-6)
+    structures = backmapper.backmap(wanted, rng=np.random.default_rng(0))
+    missed = abs(features.schema.wrap(features(structures.positions) - wanted))
+    np.testing.assert_allclose(missed[:, 1], 0, atol=1e-5)
+    np.testing.assert_allclose(structures.flags["not_set_error"], missed[:, [0, 2]].max(axis=1), atol=1e-5)
 
 
 def test_nothing_but_dependent_torsions(proline):

@@ -8,6 +8,7 @@ from openmm import app
 
 from openmm_trajgan.backmap import force_field_system
 from openmm_trajgan.buffer import WindowBuffer
+from openmm_trajgan.features import Concatenate, Distances
 from openmm_trajgan.schema import FeatureTrajectories
 from openmm_trajgan.systems import alanine_dipeptide
 from openmm_trajgan.workflows.collect import collect_system
@@ -97,6 +98,24 @@ def test_relax_repairs_what_clashes_and_says_so(trajgan, folder, tmp_path):
     assert reports["relaxed"]["n_frames"] == reports["plain"]["n_frames"] == 40
     for figure in ("clashes", "bad frames"):
         assert reports["relaxed"]["figures"][figure]["value"] < reports["plain"]["figures"][figure]["value"]
+
+
+@pytest.mark.filterwarnings("ignore:not set, since they follow")
+def test_what_was_not_set_is_said_with_its_error(trajgan, folder, tmp_path):
+    featurizer = Concatenate([alanine_dipeptide.features(), Distances([[1, 18]], ["gap"])])
+    features = featurizer(WindowBuffer(folder / "md.windows").structures())
+    features[:, 2] += 0.1
+    FeatureTrajectories([features], featurizer.schema.with_frame_interval(0.2)).save(tmp_path / "generated.npz")
+    status, out, err = trajgan(
+        "backmap", tmp_path / "generated.npz", *arguments(folder, tmp_path / "made.xtc", "--reference", folder / "md.windows")[2:]
+    )
+    assert status == 0, err
+    report = json.loads((tmp_path / "made.validity.json").read_text())
+    assert report["not set"] == {"gap": "a distance"}
+    assert report["features"]["gap"]["mean"] == pytest.approx(0.1, abs=0.03)
+    assert (
+        f"Not set, since they follow from the others: gap (a distance; off by {report['features']['gap']['mean']:.2g} nm)." in out
+    )
 
 
 def test_without_a_force_field_that_knows_the_molecule_there_are_no_energies(trajgan, folder, tmp_path, monkeypatch):
