@@ -1,10 +1,11 @@
 """Generated or collected features in, structures out, and how valid they are."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import MDAnalysis
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from openmm_trajgan.analysis.validity import StructureValidity
 from openmm_trajgan.analysis.validity_report import ValidityReport
@@ -15,8 +16,10 @@ from openmm_trajgan.backmap.force_field import FORCE_FIELD, PotentialEnergy, for
 from openmm_trajgan.backmap.molecule import molecule_of, reference_of, without_frames
 from openmm_trajgan.buffer import WindowBuffer
 from openmm_trajgan.errors import InputError
+from openmm_trajgan.features.base import Featurizer
 from openmm_trajgan.features.from_schema import from_schema
 from openmm_trajgan.schema import FeatureSchema
+from openmm_trajgan.systems import NAMES, get_system
 from openmm_trajgan.workflows.config import Argument, require_new
 from openmm_trajgan.workflows.data import DataConfig, as_trajectories, load_data
 
@@ -29,11 +32,17 @@ class BackmapConfig(DataConfig):
         description="trajectory file to write, for example generated.xtc, or generated.trajgan for structures with features in "
         "one file; a .pdb with the same name goes beside it"
     )
-    topology: Path = Field(description="PDB file of the molecule, with its bonds")
+    topology: Path | None = Field(None, description="PDB file of the molecule, with its bonds")
+    system: str | None = Field(
+        None,
+        description=f"system of this package that the features were collected from, in place of --topology: {', '.join(NAMES)}; "
+        "needed for features that atoms do not define, such as native contacts",
+    )
+    structure: str | None = Field(None, description="--structure that the system was collected with, if any")
     reference: Path | None = Field(
         None,
         description="structures of MD for what the features do not tell, and to compare with: a window buffer, or a trajectory of "
-        "the atoms in the topology; default: the PDB file",
+        "the atoms in the topology; default: that of the PDB file",
     )
     method: Method | None = Field(None, description="how structures are made; default: by the features and the molecule")
     trajectory: int | None = Field(0, ge=0, description="index of the generated trajectory to write")
@@ -48,23 +57,29 @@ class BackmapConfig(DataConfig):
     )
     force: bool = Field(False, description="replace existing files")
 
+    @model_validator(mode="after")
+    def _one_molecule(self) -> "BackmapConfig":
+        if (self.topology is None) == (self.system is None):
+            raise ValueError("give either --topology, a PDB file of the molecule, or --system, the name of a system")
+        if self.structure is not None and self.system is None:
+            raise ValueError("--structure belongs to --system; leave it out")
+        return self
+
 
 def run(config: BackmapConfig) -> str:
     """Backmap, write, measure and return what was done in words."""
     pdb, report_file = config.out.with_suffix(".pdb"), config.out.with_suffix(".validity.json")
     for path in (*written_files(config.out), report_file):
         require_new(path, force=config.force)
-    if not config.topology.is_file():
-        raise InputError(f"{config.topology}: no such file; give a PDB file of the molecule")
-    if config.topology.resolve() == pdb.resolve():
-        raise InputError(f"{pdb}: is the --topology and would be replaced by the first frame; choose another --out")
+    topology, featurizer = _molecule(config, pdb)
     features = as_trajectories(load_data(config.features, config))
-    reference = None if config.reference is None else _reference(config.reference, config.topology)
-    energy = _energy(config)
+    reference = None if config.reference is None else _reference(config.reference, topology)
+    energy = _energy(config, topology)
     universe = to_universe(
         features,
-        config.topology,
+        topology,
         reference,
+        featurizer=featurizer,
         method=config.method,
         trajectory=config.trajectory,
         seed=config.seed,
@@ -81,13 +96,26 @@ def run(config: BackmapConfig) -> str:
         lines.append(_repaired(provenance["relaxed"]))
     if reference is not None:
         energy = energy if provenance["atoms"] is None else None
-        report = compare_with_md(universe, reference, energy)
+        report = compare_with_md(universe, reference, energy, featurizer)
         told = {name: provenance[name] for name in ("relaxed", "not set") if provenance.get(name)}
         write_json(report.as_dict() | ({} if energy is None else {"force field": config.force_field}) | told, report_file)
         if provenance["not set"] and report.features:
             lines.append(_not_set(provenance["not set"], report))
         lines.append(f"{report.sentence} All figures: {report_file}")
     return "\n".join(lines)
+
+
+def _molecule(config: BackmapConfig, pdb: Path) -> tuple[Any, Featurizer | None]:
+    """Return the topology, and the featurizer where the system tells it."""
+    if config.system is not None:
+        system = get_system(config.system, config.structure)
+        return system.topology(), system.features()
+    assert config.topology is not None
+    if not config.topology.is_file():
+        raise InputError(f"{config.topology}: no such file; give a PDB file of the molecule")
+    if config.topology.resolve() == pdb.resolve():
+        raise InputError(f"{pdb}: is the --topology and would be replaced by the first frame; choose another --out")
+    return config.topology, None
 
 
 def _repaired(told: dict[str, Any]) -> str:
@@ -107,10 +135,10 @@ def _not_set(reasons: dict[str, str], report: ValidityReport) -> str:
     return f"Not set, since they follow from the others: {', '.join(listed)}."
 
 
-def _energy(config: BackmapConfig) -> PotentialEnergy | None:
+def _energy(config: BackmapConfig, topology: Any) -> PotentialEnergy | None:
     """Return the energy of the molecule, or None where the force field does not know it and was not asked for."""
     try:
-        return PotentialEnergy(force_field_system(config.topology, config.force_field))
+        return PotentialEnergy(force_field_system(topology, config.force_field))
     except InputError:
         if config.relax or "force_field" in config.model_fields_set:
             raise
@@ -118,7 +146,10 @@ def _energy(config: BackmapConfig) -> PotentialEnergy | None:
 
 
 def compare_with_md(
-    universe: MDAnalysis.Universe, reference: MDAnalysis.Universe, energy: PotentialEnergy | None = None
+    universe: MDAnalysis.Universe,
+    reference: MDAnalysis.Universe,
+    energy: PotentialEnergy | None = None,
+    featurizer: Featurizer | None = None,
 ) -> ValidityReport:
     """Measure generated structures beside those of MD, and their features where the schema tells how.
 
@@ -130,16 +161,17 @@ def compare_with_md(
         Structures of MD, of all atoms of the molecule.
     energy
         Of all its atoms; measured on at most 200 frames of each.
+    featurizer
+        That of the model; None rebuilds it from the schema, where it tells how.
     """
     atoms = universe.trajectory.provenance["atoms"]
     schema = universe.trajectory.schema
     group = reference.atoms
     if atoms is not None:
-        group, schema = reference.atoms[atoms], _renumbered(schema, atoms)
-    try:
-        featurizer: Any = from_schema(schema)
-    except InputError:
-        featurizer = None
+        group, schema, featurizer = reference.atoms[atoms], _renumbered(schema, atoms), None
+    if featurizer is None:
+        with suppress(InputError):
+            featurizer = from_schema(schema)
     report: ValidityReport = StructureValidity(universe, group, featurizer=featurizer, energy=energy).run().results.report
     return report
 
@@ -151,7 +183,7 @@ def _renumbered(schema: FeatureSchema, atoms: list[int]) -> FeatureSchema:
     return FeatureSchema.model_validate({**schema.model_dump(), "atoms": renumbered})
 
 
-def _reference(path: Path, topology: Path) -> MDAnalysis.Universe:
+def _reference(path: Path, topology: Any) -> MDAnalysis.Universe:
     molecule = molecule_of(topology)
     if (path / "buffer.json").exists():
         return reference_of(molecule, WindowBuffer(path))
@@ -161,5 +193,5 @@ def _reference(path: Path, topology: Path) -> MDAnalysis.Universe:
         universe = without_frames(molecule).load_new(str(path))
     except (OSError, TypeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise InputError(f"{path}: not a window buffer, and no trajectory that fits {topology} ({reason})") from error
+        raise InputError(f"{path}: not a window buffer, and no trajectory that fits the topology ({reason})") from error
     return universe

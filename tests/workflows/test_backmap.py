@@ -10,7 +10,7 @@ from openmm_trajgan.backmap import force_field_system
 from openmm_trajgan.buffer import WindowBuffer
 from openmm_trajgan.features import Concatenate, Distances
 from openmm_trajgan.schema import FeatureTrajectories
-from openmm_trajgan.systems import alanine_dipeptide
+from openmm_trajgan.systems import alanine_dipeptide, trp_cage
 from openmm_trajgan.workflows.collect import collect_system
 
 N_FRAMES = 60
@@ -98,6 +98,41 @@ def test_relax_repairs_what_clashes_and_says_so(trajgan, folder, tmp_path):
     assert reports["relaxed"]["n_frames"] == reports["plain"]["n_frames"] == 40
     for figure in ("clashes", "bad frames"):
         assert reports["relaxed"]["figures"][figure]["value"] < reports["plain"]["figures"][figure]["value"]
+
+
+def test_features_that_a_system_defines(trajgan, tmp_path):
+    """Native contacts, RMSD and radius of gyration of Trp-cage; atoms do not tell how they are computed."""
+    topology, native = trp_cage.topology_and_positions()
+    steps = np.random.default_rng(0).normal(0, 0.02, (200, *native.shape))
+    frames = (native + np.cumsum(steps, axis=0)).astype(np.float32)
+    md = MDAnalysis.Universe(topology, 10 * frames, dt=6.0)
+    with MDAnalysis.Writer(str(tmp_path / "md.trr"), len(native), dt=6.0) as writer:
+        for _ in md.trajectory:
+            writer.write(md)
+    featurizer = trp_cage.SYSTEM.features()
+    schema = featurizer.schema.with_frame_interval(6.0)
+    FeatureTrajectories([featurizer(frames)[60:100]], schema).save(tmp_path / "generated.npz")
+    command = ("backmap", tmp_path / "generated.npz", "--out", tmp_path / "made.xtc")
+    status, out, err = trajgan(*command, "--system", "trp_cage", "--reference", tmp_path / "md.trr")
+    assert status == 0, err
+    assert "Method nearest_frames" in out
+    report = json.loads((tmp_path / "made.validity.json").read_text())
+    assert set(report["features"]) == set(featurizer.schema.names)
+    assert report["figures"]["feature error"]["value"] < 0.1
+    assert "energy" in report["figures"]
+    assert "force field" not in report
+    np.testing.assert_allclose(
+        featurizer(MDAnalysis.Universe(tmp_path / "made.pdb", tmp_path / "made.xtc").trajectory.timeseries(order="fac") / 10),
+        featurizer(frames)[60:100],
+        atol=0.02,
+    )
+    status, _, err = trajgan(*command, "--system", "alanine_dipeptide", "--force")
+    assert status == 2
+    assert "the featurizer has other features than the generated data" in err
+    for options in ((), ("--system", "trp_cage", "--topology", "x.pdb"), ("--topology", "x.pdb", "--structure", "2CPP")):
+        status, _, err = trajgan(*command, *options)
+        assert status == 2
+        assert ("give either --topology" in err) or ("--structure belongs to --system" in err)
 
 
 @pytest.mark.filterwarnings("ignore:not set, since they follow")
