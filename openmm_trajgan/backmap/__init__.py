@@ -8,6 +8,7 @@ from openmm_trajgan.backmap.decoder import Decoded
 from openmm_trajgan.backmap.distance_geometry import DistanceGeometry
 from openmm_trajgan.backmap.export import write_universe
 from openmm_trajgan.backmap.force_field import force_field_system
+from openmm_trajgan.backmap.fragments import Fragments
 from openmm_trajgan.backmap.identity import Identity
 from openmm_trajgan.backmap.internal_coordinates import InternalCoordinates
 from openmm_trajgan.backmap.nearest_frames import NearestFrames, PathSummary
@@ -19,6 +20,7 @@ __all__ = [
     "Backmapper",
     "Decoded",
     "DistanceGeometry",
+    "Fragments",
     "GeneratedReader",
     "Identity",
     "InternalCoordinates",

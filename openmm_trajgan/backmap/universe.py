@@ -26,6 +26,7 @@ from openmm_trajgan.schema import FeatureTrajectories
 from openmm_trajgan.seeding import Seeds
 
 IN_MEMORY = 2**27  # bytes of positions; above, frames are built a block at a time when they are asked for
+_WITH_CLASHES = ("internal_coordinates", "fragments")
 _log = logging.getLogger(__name__)
 
 
@@ -57,7 +58,8 @@ def to_universe(
         That of the model; None rebuilds it from the schema, where torsions, distances or coordinates of one particle allow it.
     method
         ``"identity"``: coordinates of one particle stay what they are. ``"internal_coordinates"``: torsions are set in one
-        molecule up to 60 residues. ``"distance_geometry"``: most distances between some atoms become positions of these.
+        molecule up to 60 residues. ``"distance_geometry"``: most distances between some atoms become positions of these;
+        ``"fragments"``, not chosen by itself, adds the other atoms as they were around such α carbons in the reference.
         ``"nearest_frames"``: frames of the reference stand for the features, whatever they are. None takes the first that fits;
         ``universe.trajectory.provenance`` tells which, and why.
     trajectory
@@ -141,10 +143,10 @@ def _relaxing(
     relax: bool | Sequence[str | Path] | openmm.System, choice: Choice, featurizer: Featurizer, whole: MDAnalysis.Universe
 ) -> tuple[Relax, str]:
     """Return what repairs, and the name of its force field."""
-    if choice.method != "internal_coordinates":
+    if choice.method not in _WITH_CLASHES:
         raise InputError(
-            f"relax: expected structures built from torsions (method internal_coordinates), found method {choice.method}, "
-            "whose structures hold no flagged clashes to repair; leave relax out"
+            f"relax: expected structures of all atoms that were built ({' or '.join(_WITH_CLASHES)}), "
+            f"found method {choice.method}, which flags no clashes to repair; leave relax out"
         )
     if isinstance(relax, openmm.System):
         return Relax(relax, featurizer, whole), "an openmm.System"

@@ -102,7 +102,7 @@ def test_nothing_to_repair(schema, featurizer, topology, reference):
 
 def test_what_cannot_be_relaxed(generated, topology, reference, monkeypatch):
     monkeypatch.setattr(InternalCoordinates, "fit", lambda *_: pytest.fail("built before it was refused"))
-    with pytest.raises(InputError, match="relax: expected structures built from torsions .* found method nearest_frames"):
+    with pytest.raises(InputError, match="relax: expected structures of all atoms that were built .* found method nearest_frames"):
         to_universe(generated, topology, reference, method="nearest_frames", relax=True)
     with pytest.raises(InputError, match=r"force field tip3p.xml: No template found"):
         to_universe(generated, topology, reference, relax=["tip3p.xml"])
