@@ -120,20 +120,15 @@ def to_universe(
     features = np.concatenate(series)
     trajectories = np.repeat(chosen, [len(values) for values in series])
     source, reference_frames = _source(backmapper, whole, series, features, trajectories, Seeds(seed))
-    repaired: dict[str, Any] = {}
-    if relaxing is not None:
-        source, summary = repair(source, len(features), relaxing, schema)
-        repaired = {"relaxed": {"force field": force_field} | summary}
     n_atoms = 0 if molecule is None else len(molecule.atoms)
-    provenance = (
-        _provenance(generated, choice, seed)
-        | repaired
-        | {
-            "reference": described(whole),
-            "not set": dict(getattr(backmapper, "dependent", {})),
-            "atoms": None if len(backmapper.atoms) >= n_atoms else backmapper.atoms.tolist(),
-        }
-    )
+    provenance = _provenance(generated, choice, seed) | {
+        "reference": described(whole),
+        "not set": dict(getattr(backmapper, "dependent", {})),
+        "atoms": None if len(backmapper.atoms) >= n_atoms else backmapper.atoms.tolist(),
+    }
+    if relaxing is not None:
+        source, told = repair(source, len(features), relaxing, schema)
+        provenance["relaxed"] = {"force field": force_field} | told
     frames = GeneratedFrames(source, features, trajectories, schema, reference_frames, provenance)
     made = particle() if molecule is None else without_frames(molecule, backmapper.atoms)
     return made.load_new(frames, format=GeneratedReader)
