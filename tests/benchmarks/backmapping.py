@@ -83,13 +83,16 @@ def retrieval(topology: Any, train: NDArray[np.float32], test: NDArray[np.float3
         summary = nearest.summary
         _, rate = timed(nearest, np.tile(wanted, (TIMES_OVER, 1)))
         steps = superposed_deviations(found[1:, heavy], found[:-1, heavy])
-        closest = train[np.abs(features(train)[None] - wanted[:, None]).sum(axis=2).argmin(axis=1)][:, heavy]
-        spread = features(train).std(axis=0)
+        known = features(train)
+        nearest_of_all = np.abs(known[None] - wanted[:, None]).sum(axis=2).argmin(axis=1)
+        closest = train[nearest_of_all][:, heavy]
+        spread = known.std(axis=0)
         results[name] = {
             "jump ratio, mean": steps.mean() / jump.mean(),
             "jump ratio, 99th percentile": np.percentile(steps, 99) / np.percentile(jump, 99),
             "jump ratio of single nearest frames": superposed_deviations(closest[1:], closest[:-1]).mean() / jump.mean(),
             "feature error, SD": (np.abs(features(found) - wanted) / spread).mean(),
+            "feature error of single nearest frames, SD": (np.abs(known[nearest_of_all] - wanted) / spread).mean(),
             "unique share": summary.unique_share,
             "repeat share": summary.repeat_share,
             "frames/s": rate,
