@@ -6,6 +6,7 @@ from scipy.spatial import cKDTree
 
 Array = NDArray[np.float64]
 STIFF = 0.32  # rad, 18°; a torsion that is told better than this has one value
+_THIRD = 2 * np.pi / 3
 _FOLDS = 5  # contiguous, since frames close in time are alike
 _PENALTIES = 10.0 ** np.arange(-4.0, 2.0)  # per frame
 _FEWEST_FRAMES = 50  # below, a regression is not even tried
@@ -16,27 +17,28 @@ class Nearest:
 
     Bond angles open where a conformation is crowded, so that those of any other frame would clash: in alanine dipeptide with
     coordinates of frames unrelated to φ and ψ, 3.4 times as many van der Waals spheres overlap as in molecular dynamics, with
-    those of the nearest 1.4 times. Torsions that turn hydrogen only, such as methyl groups, come from the consecutive frames
-    `source`, so that they do not spin.
+    those of the nearest 1.2 times. Methyl groups, whose hydrogens are alike, are turned by multiples of 120° to where they are in
+    the consecutive frames `source`, so that they do not spin.
 
     Parameters
     ----------
-    torsions, arms, inputs, turns_heavy, is_set
+    torsions, arms, inputs
         As in `Conditional`.
+    methyl
+        Pivots that turn three hydrogens and nothing else, ``(n_pivots,)``.
     """
 
-    def __init__(
-        self, torsions: Array, arms: Array, inputs: Array, turns_heavy: NDArray[np.bool_], is_set: NDArray[np.bool_]
-    ) -> None:
+    def __init__(self, torsions: Array, arms: Array, inputs: Array, methyl: NDArray[np.bool_]) -> None:
         self._torsions, self._arms = torsions, arms
         self._frames = cKDTree(_embedded(inputs))
-        self._spinning = np.flatnonzero(~turns_heavy & ~is_set)
+        self._methyl = np.flatnonzero(methyl)
 
     def __call__(self, inputs: Array, source: NDArray[np.intp]) -> tuple[Array, Array]:
-        """Torsions and arms for generated torsions ``(n_torsions, n_frames)``; those of hydrogen are of the frames `source`."""
+        """Torsions and arms for generated torsions ``(n_torsions, n_frames)``, methyl groups near those of the frames `source`."""
         nearest = self._frames.query(_embedded(inputs))[1]
         torsions = self._torsions[:, nearest]
-        torsions[self._spinning] = self._torsions[np.ix_(self._spinning, source)]
+        apart = self._torsions[np.ix_(self._methyl, source)] - torsions[self._methyl]
+        torsions[self._methyl] += _THIRD * np.round(apart / _THIRD)
         return torsions, self._arms[..., nearest]
 
 

@@ -38,9 +38,9 @@ class InternalCoordinates:
     are no features come from the reference in one of two ways. ``"nearest"``: from the frame with the nearest torsions
     (`geometry.Nearest`); these coordinates are thermal, and right for small molecules. ``"conditional"``: as expected for the
     generated torsions (`geometry.Conditional`), which keeps the fold and has fewer clashes in a peptide, where the noise of single
-    frames would add up along the chain; such structures are colder than MD. Torsions of hydrogen alone, such as methyl groups,
-    run through consecutive frames, which start at a random one and turn back at the ends. Frames come out centred on the origin
-    and superposed on the first reference frame.
+    frames would add up along the chain; such structures are colder than MD. Methyl groups turn as in consecutive frames, which
+    start at a random one and turn back at the ends. Frames come out centred on the origin and superposed on the first reference
+    frame.
 
     Meant for one peptide up to 30 residues: an error of bond angles or torsions moves the far end of a chain in proportion to its
     length. Up to 60 residues there is a warning, beyond an error.
@@ -137,8 +137,12 @@ class InternalCoordinates:
         self._n_reference = torsions.shape[1]
         measured = featurizer(structures.transpose(2, 0, 1))[:, self._inputs].astype(np.float64).T
         is_set = np.isin(np.arange(len(torsions)), z_matrix.pivot_of_torsion)
-        kind = Nearest if nearest else Conditional
-        self._hard = kind(torsions, arms, measured, _turn_heavy_atoms(z_matrix, reference), is_set)
+        turns_heavy, n_turned = _turn_heavy_atoms(z_matrix, reference), np.bincount(z_matrix.pivot_of_row)
+        self._hard: Nearest | Conditional
+        if nearest:
+            self._hard = Nearest(torsions, arms, measured, ~turns_heavy & ~is_set & (n_turned == 3))
+        else:
+            self._hard = Conditional(torsions, arms, measured, turns_heavy, is_set)
         self._onto = structures[:, :, 0] - structures[:, :, 0].mean(axis=0)
         return self
 

@@ -32,14 +32,15 @@ def test_ridge_of_few_frames_is_the_mean():
     np.testing.assert_allclose(constant, targets.mean(axis=0))
 
 
-def test_nearest_frames_but_for_hydrogen():
-    """Pivot 0 is generated, at 0°, 80° and 170°; pivot 1 turns heavy atoms, pivot 2 hydrogen."""
+def test_nearest_frames_but_for_the_turn_of_methyl_groups():
+    """Pivot 0 is generated, at 0°, 80° and 170°; pivot 2 turns a methyl group."""
     generated = np.radians([0.0, 80.0, 170.0])
-    torsions, arms = np.stack([generated, np.arange(3.0), np.arange(3.0)]), np.arange(18.0).reshape(2, 3, 3)
-    geometry = Nearest(torsions, arms, generated[None], np.array([True, True, False]), np.array([True, False, False]))
+    torsions = np.stack([generated, np.arange(3.0), np.radians([20.0, 70.0, -170.0])])
+    arms = np.arange(18.0).reshape(2, 3, 3)
+    geometry = Nearest(torsions, arms, generated[None], np.array([False, False, True]))
     got, arms_got = geometry(np.radians([[-170.0, 30.0]]), np.array([1, 2]))  # across the seam
     np.testing.assert_array_equal(got[1], [2, 0])
-    np.testing.assert_array_equal(got[2], [1, 2])
+    np.testing.assert_allclose(got[2], np.radians([70.0, -220.0]))  # -170° + 240° is at 70°, 20° - 240° near -170°
     np.testing.assert_array_equal(arms_got, arms[..., [2, 0]])
 
 
