@@ -1,6 +1,6 @@
 """How well and how fast features become structures by nearest frames, by distance geometry and by fragments.
 
-Run ``OMP_NUM_THREADS=1 python tests/benchmarks/backmapping.py --out backmapping.json``; six minutes, most of them molecular
+Run ``OMP_NUM_THREADS=1 python tests/benchmarks/backmapping.py --out backmapping.json``; some minutes, most of them molecular
 dynamics of a peptide (3000 frames to learn from, 1000 independent ones to find again). Needs MDAnalysisTests. Times are CPU
 time of one core.
 """
