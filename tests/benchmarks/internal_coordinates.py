@@ -30,7 +30,7 @@ from openmm_trajgan.features import Concatenate, Featurizer, Torsions
 from openmm_trajgan.systems import alanine_dipeptide
 
 N_SPEED = 20_000  # frames
-N_PEPTIDE = 400  # to learn from, of one simulation; with 1000 of two others the backbone was off by 0.04 Å less
+N_PEPTIDE = 400  # to learn from, of one simulation; with 1000 of two the backbone was off by 0.04 Å less
 N_HELD_OUT = 200  # of another
 Array = np.ndarray
 
