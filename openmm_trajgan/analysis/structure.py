@@ -1,6 +1,6 @@
 """The geometry of a molecule in many frames at once: bonds, angles, clashes, handedness, backbone torsions, size."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -157,21 +157,6 @@ class StructureGeometry:
         sizes = np.sqrt(np.einsum("a,fac->f", self._weights[:, 0], from_centre**2)) / _ANGSTROM
         found["radius_of_gyration"] = sizes.astype(np.float32)
         return found
-
-    def measure_frames(self, atoms: Any, frames: IntArray) -> Observables:
-        """Measure chosen frames of the trajectory of `atoms`, which are the atoms of the template in its order."""
-        parts = [self.measure(positions) for positions in self._blocks(atoms, frames)]
-        return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
-
-    def _blocks(self, atoms: Any, frames: IntArray) -> Iterator[NDArray[np.float32]]:
-        length = max(1, POSITIONS_AT_ONCE // max(self.n_atoms, 1))
-        for start in range(0, len(frames), length):
-            block = np.empty((len(frames[start : start + length]), self.n_atoms, 3), dtype=np.float32)
-            for place, ts in zip(block, atoms.universe.trajectory[frames[start : start + length]], strict=True):
-                place[:] = atoms.positions
-                self.require_whole(place, ts)
-            require_finite(block, frames[start:])
-            yield block
 
     def require_whole(self, positions: NDArray[np.float32], ts: Any) -> None:
         """Refuse a frame, ``(n_atoms, 3)`` in Å, whose periodic box cuts a bond."""

@@ -10,6 +10,7 @@ from scipy.stats import bootstrap, norm
 
 from openmm_trajgan.analysis.bonding import IntArray
 from openmm_trajgan.analysis.distributions import BINS, FloatArray, divergence, uniform_edges
+from openmm_trajgan.analysis.frame_blocks import StructureObservables
 from openmm_trajgan.analysis.structure import (
     CLASH,
     HEAVY_CLASH,
@@ -164,7 +165,10 @@ def compare_structures(
         )
     md_frames, frames = evenly_spaced(n_reference, 2 * n_used), evenly_spaced(n_generated, n_used)
     geometry = StructureGeometry(template_of(md_atoms, atoms))
-    md, made = geometry.measure_frames(md_atoms, md_frames), geometry.measure_frames(atoms, frames)
+    md, made = (
+        StructureObservables(group, geometry).run(frames=chosen).results.observables
+        for group, chosen in ((md_atoms, md_frames), (atoms, frames))
+    )
     rng = np.random.default_rng(seed)
     figures = [
         StructureFigure(measure.name, measure.unit, measure.meaning, reason=geometry.reasons[measure.key])

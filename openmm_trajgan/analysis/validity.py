@@ -4,17 +4,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from MDAnalysis.analysis.base import AnalysisBase
 from MDAnalysis.analysis.results import ResultsGroup
 from numpy.typing import NDArray
 
+from openmm_trajgan.analysis.frame_blocks import BlockAnalysis
 from openmm_trajgan.analysis.structure import (
-    POSITIONS_AT_ONCE,
     Energy,
     StructureGeometry,
     energies_of,
     evenly_spaced,
-    require_finite,
     require_same_atoms,
     template_of,
 )
@@ -29,7 +27,7 @@ _FEWEST_TO_SUPERPOSE = 4  # atoms; fewer have no orientation that is theirs alon
 Tally = dict[str, Any]
 
 
-class StructureValidity(AnalysisBase):  # type: ignore[misc]  # MDAnalysis carries no types
+class StructureValidity(BlockAnalysis):
     """Geometry of generated structures beside that of molecular dynamics, as an MDAnalysis analysis that may run in processes.
 
     There are no thresholds to pass: clashes and bad frames happen in molecular dynamics too, and what counts is the ratio. Pass
@@ -101,19 +99,17 @@ class StructureValidity(AnalysisBase):  # type: ignore[misc]  # MDAnalysis carri
         n_energies: int = 200,
         verbose: bool = False,
     ) -> None:
-        self.atoms = atomgroup.atoms
-        super().__init__(self.atoms.universe.trajectory, verbose=verbose)
         self._reference = None if reference is None else reference.atoms
         if self._reference is not None:
-            require_same_atoms(self._reference, self.atoms)
-        template = self.atoms if self._reference is None else template_of(self._reference, self.atoms)
-        self.geometry = StructureGeometry(template)
+            require_same_atoms(self._reference, atomgroup.atoms)
+        template = atomgroup.atoms if self._reference is None else template_of(self._reference, atomgroup.atoms)
+        super().__init__(atomgroup, StructureGeometry(template), verbose=verbose)
         first = self.geometry.measure(template.positions[None])
         self._origin: dict[str, FloatArray] = {
             key: first[key][0].astype(np.float64) for key in ("bond_lengths", "angles") if key in first
         }
         self._featurizer, self._energy, self._n_energies = featurizer, energy, n_energies
-        self._all = np.array_equal(self.atoms.indices, np.arange(self._trajectory.n_atoms))
+        self.reads_features = featurizer is not None
         self._md: Measured | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -129,56 +125,19 @@ class StructureValidity(AnalysisBase):  # type: ignore[misc]  # MDAnalysis carri
         return self
 
     def _prepare(self) -> None:
-        length = max(1, min(self.n_frames, POSITIONS_AT_ONCE // self.geometry.n_atoms))
-        self._block = _Block(np.empty((length, self.geometry.n_atoms, 3), dtype=np.float32))
+        super()._prepare()
         self._before: tuple[int, NDArray[np.float32]] | None = None
         self.results.tally = {"n_frames": 0}
-        for name, dtype in (("bad", bool), ("bioemu", bool), ("alpha_clashes", bool), ("series", np.intp)):
-            self.results[name] = np.zeros(self.n_frames, dtype=dtype)
+        for name in ("bad", "bioemu", "alpha_clashes"):
+            self.results[name] = np.zeros(self.n_frames, dtype=bool)
         for name in ("alpha_gaps", "jumps", "feature_errors"):
             self.results[name] = np.full(self.n_frames, np.nan, dtype=np.float32)
-
-    def _compute(self, indexed_frames: NDArray[np.intp], verbose: bool | None = None, **options: Any) -> "StructureValidity":
-        """Measure some frames; of trajectories that give them in blocks, without the loop over single ones."""
-        if not (self._all and getattr(self._trajectory, "plain", False)):
-            super()._compute(indexed_frames, verbose, **options)
-            return self
-        frames = indexed_frames[:, 1]
-        self._prepare_sliced_trajectory(slicer=frames)
-        self._prepare()
-        self.frames[:], self.times[:] = frames, frames * self._trajectory.dt
-        for start in range(0, len(frames), len(self._block.positions)):
-            rows = slice(start, min(start + len(self._block.positions), len(frames)))
-            positions, features, self.results.series[rows] = self._trajectory.read_block(frames[rows])
-            self._measure(rows, positions, features, None)
-        return self
-
-    def _single_frame(self) -> None:
-        ts, block = self._ts, self._block
-        place = block.positions[block.filled]
-        if self._all:
-            place[:] = ts.positions
-        else:
-            np.take(ts.positions, self.atoms.indices, axis=0, out=place)
-        if ts.dimensions is not None:
-            self.geometry.require_whole(place, ts)
-            block.boxes.append(ts.triclinic_dimensions / _ANGSTROM)
-        if self._featurizer is not None and "features" in ts.data:
-            block.features.append(ts.data["features"].copy())
-        self.results.series[self._frame_index] = ts.data.get("trajectory", 0)
-        block.filled += 1
-        if block.filled == len(block.positions) or self._frame_index + 1 == self.n_frames:
-            rows = slice(self._frame_index + 1 - block.filled, self._frame_index + 1)
-            boxes = np.array(block.boxes) if block.boxes else None
-            self._measure(rows, block.positions[: block.filled], np.array(block.features) if block.features else None, boxes)
-            block.empty()
 
     def _measure(
         self, rows: slice, positions: NDArray[np.float32], features: NDArray[np.float32] | None, boxes: FloatArray | None
     ) -> None:
         """Measure ``(n_frames, n_atoms, 3)``, Å, with generated features ``(n_frames, n_features)`` and box vectors in nm."""
         results = self.results
-        require_finite(positions, self.frames[rows])
         found = self.geometry.measure(positions)
         tally: Tally = {"n_frames": len(positions)}
         for key, origin in self._origin.items():
@@ -276,19 +235,6 @@ class StructureValidity(AnalysisBase):  # type: ignore[misc]  # MDAnalysis carri
     def _get_aggregator(self) -> ResultsGroup:
         frames = ("bad", "bioemu", "alpha_clashes", "series", "alpha_gaps", "jumps", "feature_errors")
         return ResultsGroup(lookup={"tally": _merged, **dict.fromkeys(frames, ResultsGroup.ndarray_hstack)})
-
-
-class _Block:
-    """Frames gathered until they are measured together: positions ``(length, n_atoms, 3)`` in Å, boxes in nm, features."""
-
-    def __init__(self, positions: NDArray[np.float32]) -> None:
-        self.positions = positions
-        self.empty()
-
-    def empty(self) -> None:
-        self.filled = 0
-        self.boxes: list[FloatArray] = []
-        self.features: list[NDArray[np.float32]] = []
 
 
 def _merged(tallies: Sequence[Tally]) -> Tally:

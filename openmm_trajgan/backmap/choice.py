@@ -9,6 +9,7 @@ import numpy as np
 from openmm_trajgan.backmap.base import Backmapper
 from openmm_trajgan.backmap.decoder import Decoded
 from openmm_trajgan.backmap.distance_geometry import DistanceGeometry
+from openmm_trajgan.backmap.fragments import Fragments
 from openmm_trajgan.backmap.identity import KINDS, Identity
 from openmm_trajgan.backmap.internal_coordinates import MOST_RESIDUES, InternalCoordinates
 from openmm_trajgan.backmap.molecule import has_frames
@@ -17,12 +18,13 @@ from openmm_trajgan.errors import InputError
 from openmm_trajgan.features.base import Featurizer
 from openmm_trajgan.schema import FeatureSchema
 
-Method = Literal["identity", "internal_coordinates", "nearest_frames", "distance_geometry"]
+Method = Literal["identity", "internal_coordinates", "nearest_frames", "distance_geometry", "fragments"]
 _BACKMAPPERS = {
     "identity": Identity,
     "internal_coordinates": InternalCoordinates,
     "nearest_frames": NearestFrames,
     "distance_geometry": DistanceGeometry,
+    "fragments": Fragments,
 }
 _MOST_DISTANCES = 0.5  # share of all distances between the atoms; fewer leave the structure to guesses
 

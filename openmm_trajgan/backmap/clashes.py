@@ -9,6 +9,7 @@ from openmm_trajgan.backmap.z_matrix import bond_graph
 from openmm_trajgan.errors import InputError
 
 CLOSEST = 0.63  # of the sum of the van der Waals radii, the distance that MD of a peptide at 400 K did not go below
+HEAVY_CLOSEST = 0.2  # nm, at least so far apart are atoms other than hydrogen
 HYDROGEN_BOND = 0.06  # nm by which the sum is less between hydrogen and nitrogen or oxygen
 BONDS_APART = 3  # so many bonds apart or fewer, atoms may be that close
 _ANGSTROM = 10.0  # per nm
@@ -17,6 +18,8 @@ _PAIRS_AT_ONCE = 2_000_000  # of atoms in frames; 8 MB
 
 class Clashes:
     """Tells which frames have two atoms, more than three bonds apart, closer than 0.63 of the sum of their van der Waals radii.
+
+    Two atoms other than hydrogen also clash below 0.2 nm, so that no frame without a clash counts as bad in the validity report.
 
     Parameters
     ----------
@@ -55,7 +58,8 @@ class Clashes:
         for _ in range(BONDS_APART - 1):
             reached = reached @ graph
             near = near + reached
-        squared = (CLOSEST * limits) ** 2
+        closest = np.maximum(CLOSEST * limits, HEAVY_CLOSEST * np.outer(~hydrogen, ~hydrogen))
+        squared = closest**2
         squared[near.toarray() > 0] = -1
         np.fill_diagonal(squared, -1)
         self._limits = squared.astype(np.float32)

@@ -2,38 +2,52 @@
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 Array = NDArray[np.float64]
-STIFF = 0.95  # length of the mean unit vector above which a torsion has one mean, a spread below 18°
+STIFF = 0.32  # rad, 18°; a torsion that is told better than this has one value
+_THIRD = 2 * np.pi / 3
 _FOLDS = 5  # contiguous, since frames close in time are alike
 _PENALTIES = 10.0 ** np.arange(-4.0, 2.0)  # per frame
 _FEWEST_FRAMES = 50  # below, a regression is not even tried
 
 
-class Segment:
-    """The coordinates of consecutive frames of molecular dynamics: thermal, and as continuous as in the simulation.
+class Nearest:
+    """The coordinates of the frame of molecular dynamics with the nearest generated torsions: thermal, and such as go with them.
+
+    Bond angles open where a conformation is crowded, so that those of any other frame would clash: in alanine dipeptide with
+    coordinates of frames unrelated to φ and ψ, 3.4 times as many van der Waals spheres overlap as in molecular dynamics, with
+    those of the nearest 1.2 times. Methyl groups, whose hydrogens are alike, are turned by multiples of 120° to where they are in
+    the consecutive frames `source`, so that they do not spin.
 
     Parameters
     ----------
-    torsions
-        Of all pivots, ``(n_pivots, n_reference)``, rad.
-    arms
-        ``(n_rows, 3, n_reference)``, nm.
+    torsions, arms, inputs
+        As in `Conditional`.
+    methyl
+        Pivots that turn three hydrogens and nothing else, ``(n_pivots,)``.
     """
 
-    def __init__(self, torsions: Array, arms: Array) -> None:
+    def __init__(self, torsions: Array, arms: Array, inputs: Array, methyl: NDArray[np.bool_]) -> None:
         self._torsions, self._arms = torsions, arms
+        self._frames = cKDTree(_embedded(inputs))
+        self._methyl = np.flatnonzero(methyl)
 
     def __call__(self, inputs: Array, source: NDArray[np.intp]) -> tuple[Array, Array]:
-        """Torsions and arms of the frames `source`, ``(n_frames,)``."""
-        return self._torsions[:, source], self._arms[..., source]
+        """Torsions and arms for generated torsions ``(n_torsions, n_frames)``, methyl groups near those of the frames `source`."""
+        nearest = self._frames.query(_embedded(inputs))[1]
+        torsions = self._torsions[:, nearest]
+        apart = self._torsions[np.ix_(self._methyl, source)] - torsions[self._methyl]
+        torsions[self._methyl] += _THIRD * np.round(apart / _THIRD)
+        return torsions, self._arms[..., nearest]
 
 
 class Conditional:
     """The coordinates expected for the generated torsions: ridge regression on their sines and cosines.
 
     Each bond length, bond angle, offset and stiff torsion has its own penalty, chosen by cross-validation over contiguous blocks;
-    where torsions do not help it is the mean, and nothing is extrapolated beyond what is expected for frames of the reference.
+    where torsions do not help it is the mean, and nothing is extrapolated beyond what is expected for frames of the reference. A
+    torsion is stiff if its mean, or the generated torsions, tell it within 18°, as those of a proline tell how its ring puckers.
     There is no thermal noise: in a peptide, noise that is independent of the fold adds up along the chain. Other torsions come from
     real frames: those that turn hydrogen only, such as methyl groups, from the consecutive frames `source`, the rest from the
     reference frame with the nearest generated torsions.
@@ -56,19 +70,21 @@ class Conditional:
         self, torsions: Array, arms: Array, inputs: Array, turns_heavy: NDArray[np.bool_], is_set: NDArray[np.bool_]
     ) -> None:
         across = np.hypot(arms[:, 1], arms[:, 2])
-        offsets = np.arctan2(arms[:, 2], arms[:, 1])
-        mean = np.exp(1j * torsions).mean(axis=1)
-        self._n_rows = len(arms)
-        self._stiff = np.flatnonzero((abs(mean) > STIFF) & ~is_set)
-        self._followed = np.flatnonzero((abs(mean) <= STIFF) & ~is_set & turns_heavy)
-        angles = np.concatenate([offsets, torsions[self._stiff]])
+        n_rows = self._n_rows = len(arms)
+        spreads = np.sqrt(-2 * np.log(np.maximum(abs(np.exp(1j * torsions).mean(axis=1)), np.finfo(float).tiny)))
+        told = np.flatnonzero(~is_set & (turns_heavy | (spreads < STIFF)))
+        angles = np.concatenate([np.arctan2(arms[:, 2], arms[:, 1]), torsions[told]])
         centres = np.angle(np.exp(1j * angles).mean(axis=1))[:, None]
         angles = centres + (angles - centres + np.pi) % (2 * np.pi) - np.pi
         lengths = np.hypot(arms[:, 0], across)
         self._torsions = torsions
         self._library = _embedded(inputs)
         targets = np.concatenate([lengths, np.arctan2(across, arms[:, 0]), angles]).T
-        self._weights, self._constant = ridge(self._library, targets)
+        weights, constant, errors = ridge(self._library, targets)
+        stiff = (errors[3 * n_rows :] < STIFF) | (spreads[told] < STIFF)
+        self._stiff, self._followed = told[stiff], told[~stiff]
+        kept = np.append(np.ones(3 * n_rows, dtype=bool), stiff)
+        self._weights, self._constant = weights[:, kept], constant[kept]
         fitted = self._library @ self._weights + self._constant
         self._range = fitted.min(axis=0)[:, None], fitted.max(axis=0)[:, None]
 
@@ -87,7 +103,7 @@ class Conditional:
         return torsions, np.stack([lengths * np.cos(angles), across * np.cos(offsets), across * np.sin(offsets)], axis=1)
 
 
-def ridge(inputs: Array, targets: Array) -> tuple[Array, Array]:
+def ridge(inputs: Array, targets: Array) -> tuple[Array, Array, Array]:
     """Linear regression with a quadratic penalty for each target, chosen by cross-validation over contiguous blocks.
 
     Parameters
@@ -100,10 +116,12 @@ def ridge(inputs: Array, targets: Array) -> tuple[Array, Array]:
     Returns
     -------
     tuple of ndarray
-        Weights ``(n_inputs, n_targets)``, zero where the mean predicts best, and constants ``(n_targets,)``.
+        Weights ``(n_inputs, n_targets)``, zero where the mean predicts best; constants ``(n_targets,)``; and root mean square
+        errors in the blocks held out, ``(n_targets,)``, or about the mean where there are too few frames to hold any out.
     """
     centre, mean = inputs.mean(axis=0), targets.mean(axis=0)
     weights = np.zeros((inputs.shape[1], targets.shape[1]))
+    missing = targets.std(axis=0)
     if len(inputs) >= _FEWEST_FRAMES:
         errors = np.zeros((len(_PENALTIES) + 1, targets.shape[1]))
         for held_out in np.array_split(np.arange(len(inputs)), _FOLDS):
@@ -117,10 +135,11 @@ def ridge(inputs: Array, targets: Array) -> tuple[Array, Array]:
                 shrunk = projected / (scores + penalty * len(kept))[:, None]
                 errors[index] += ((missed - rotated @ shrunk) ** 2).sum(axis=0)
         best = errors.argmin(axis=0)
+        missing = np.sqrt(errors.min(axis=0) / len(inputs))
         basis, scores, projected = _spectrum(inputs - centre, targets - mean)
         penalties = np.append(_PENALTIES, np.inf)[best] * len(inputs)
         weights = basis @ (projected / (scores[:, None] + penalties))
-    return weights, mean - centre @ weights
+    return weights, mean - centre @ weights, missing
 
 
 def _spectrum(inputs: Array, targets: Array) -> tuple[Array, Array, Array]:

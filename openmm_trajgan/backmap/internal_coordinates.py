@@ -2,7 +2,7 @@
 
 import warnings
 from itertools import pairwise
-from typing import Literal, Self, get_args
+from typing import Any, Literal, Self, get_args
 
 import MDAnalysis
 import numpy as np
@@ -11,13 +11,14 @@ from scipy.sparse import csr_array
 
 from openmm_trajgan.backmap.base import Structures
 from openmm_trajgan.backmap.clashes import Clashes
-from openmm_trajgan.backmap.geometry import Conditional, Segment
+from openmm_trajgan.backmap.geometry import Conditional, Nearest
 from openmm_trajgan.backmap.z_matrix import ZMatrix, atom_label, bond_graph, ring_bonds
 from openmm_trajgan.errors import InputError
 from openmm_trajgan.features.base import Featurizer
+from openmm_trajgan.features.torsions import Torsions
 from openmm_trajgan.schema import FeatureSchema
 
-Geometry = Literal["auto", "segment", "conditional"]
+Geometry = Literal["auto", "nearest", "conditional"]
 # Without exact backbone angles the fold is off by 1.2 Å at 30 residues, 2.5 Å at 60, and 8 Å at 214 (adenylate kinase).
 RESIDUES_WITHOUT_WARNING = 30
 MOST_RESIDUES = 60
@@ -34,11 +35,12 @@ class InternalCoordinates:
     """Backmapper for torsions: they are set exactly, everything else is as in molecular dynamics.
 
     Every generated torsion turns everything beyond its central bond. Bond lengths, bond angles, improper torsions and torsions that
-    are no features come from the reference in one of two ways. ``"segment"``: from consecutive frames, which start at a random one,
-    run forward in time and turn back at the ends; these coordinates are thermal and as continuous as in the simulation, and right
-    for small molecules. ``"conditional"``: as expected for the generated torsions (`geometry.Conditional`), which keeps the fold
-    and has fewer clashes in a peptide, where the noise of a segment would add up along the chain; such structures are colder than
-    MD. Frames come out centred on the origin and superposed on the first reference frame.
+    are no features come from the reference in one of two ways. ``"nearest"``: from the frame with the nearest torsions
+    (`geometry.Nearest`); these coordinates are thermal, and right for small molecules. ``"conditional"``: as expected for the
+    generated torsions (`geometry.Conditional`), which keeps the fold and has fewer clashes in a peptide, where the noise of single
+    frames would add up along the chain; such structures are colder than MD. Methyl groups turn as in consecutive frames, which
+    start at a random one and turn back at the ends. Frames come out centred on the origin and superposed on the first reference
+    frame.
 
     Meant for one peptide up to 30 residues: an error of bond angles or torsions moves the far end of a chain in proportion to its
     length. Up to 60 residues there is a warning, beyond an error.
@@ -46,7 +48,7 @@ class InternalCoordinates:
     Parameters
     ----------
     geometry
-        ``"segment"``, ``"conditional"``, or ``"auto"``: a segment up to two residues beside caps.
+        ``"nearest"``, ``"conditional"``, or ``"auto"``: nearest up to two residues beside caps.
     force
         Whether to build chains of more than 60 residues.
 
@@ -114,8 +116,8 @@ class InternalCoordinates:
         z_matrix = ZMatrix.from_universe(reference, {schema.names[column]: schema.atoms[column] for column in columns})
         self.clashes = Clashes(reference)
         small = sum(resname not in CAPS for resname in _resnames(reference)) <= RESIDUES_OF_A_SMALL_MOLECULE
-        as_segment = self.geometry == "segment" or (self.geometry == "auto" and small)
-        structures = _whole_structures(reference, consecutive=as_segment)
+        nearest = self.geometry == "nearest" or (self.geometry == "auto" and small)
+        structures = _whole_structures(reference)
         _require_no_lines(z_matrix, structures)
         if dependent:
             listed = "; ".join(f"{name} ({why})" for name, why in dependent.items())
@@ -125,16 +127,22 @@ class InternalCoordinates:
             )
         self.dependent, self.atoms = dependent, reference.atoms.indices
         self._n_features, self._columns, self._z_matrix = schema.n_features, columns, z_matrix
+        self._not_set = {
+            column: atoms
+            for column, (name, kind, atoms) in enumerate(zip(schema.names, schema.kinds, schema.atoms, strict=True))
+            if kind == "torsion" and name in dependent
+        }
         self._inputs = [column for column, kind in enumerate(schema.kinds) if kind == "torsion"]
         torsions, arms = z_matrix.measure(structures)
         self._n_reference = torsions.shape[1]
-        self._hard: Segment | Conditional
-        if as_segment:
-            self._hard = Segment(torsions, arms)
+        measured = featurizer(structures.transpose(2, 0, 1))[:, self._inputs].astype(np.float64).T
+        is_set = np.isin(np.arange(len(torsions)), z_matrix.pivot_of_torsion)
+        turns_heavy, n_turned = _turn_heavy_atoms(z_matrix, reference), np.bincount(z_matrix.pivot_of_row)
+        self._hard: Nearest | Conditional
+        if nearest:
+            self._hard = Nearest(torsions, arms, measured, ~turns_heavy & ~is_set & (n_turned == 3))
         else:
-            measured = featurizer(structures.transpose(2, 0, 1))[:, self._inputs].astype(np.float64).T
-            is_set = np.isin(np.arange(len(torsions)), z_matrix.pivot_of_torsion)
-            self._hard = Conditional(torsions, arms, measured, _turn_heavy_atoms(z_matrix, reference), is_set)
+            self._hard = Conditional(torsions, arms, measured, turns_heavy, is_set)
         self._onto = structures[:, :, 0] - structures[:, :, 0].mean(axis=0)
         return self
 
@@ -154,7 +162,8 @@ class InternalCoordinates:
         Returns
         -------
         Structures
-            Positions of all atoms, and flag ``"clash"``: see `Clashes`.
+            Positions of all atoms, and flag ``"clash"``: see `Clashes`; where torsions are dependent, flag ``"not_set_error"``,
+            the largest difference between their generated and their actual values, rad.
 
         Raises
         ------
@@ -176,7 +185,11 @@ class InternalCoordinates:
             torsions, arms = self._hard(wanted[block, self._inputs].T, source[block])
             torsions[self._z_matrix.pivot_of_torsion] = wanted[block, self._columns].T
             positions[block] = _superposed(self._z_matrix.place(torsions, arms), self._onto)
-        return Structures(positions, flags={"clash": self.clashes(positions)})
+        flags: dict[str, NDArray[Any]] = {"clash": self.clashes(positions)}
+        if self._not_set:
+            errors = Torsions(list(self._not_set.values()))(positions) - wanted[:, list(self._not_set)]
+            flags["not_set_error"] = abs(np.angle(np.exp(1j * errors))).max(axis=1).astype(np.float32)
+        return Structures(positions, flags=flags)
 
     def _require_short(self, reference: MDAnalysis.Universe) -> None:
         n_residues = len(reference.residues)
@@ -259,12 +272,10 @@ def _turn_heavy_atoms(z_matrix: ZMatrix, universe: MDAnalysis.Universe) -> NDArr
     return np.bincount(z_matrix.pivot_of_row, weights=heavy, minlength=len(z_matrix.pivots)) > 0
 
 
-def _whole_structures(reference: MDAnalysis.Universe, *, consecutive: bool) -> NDArray[np.float64]:
-    """Return frames of the reference as ``(n_atoms, 3, n_reference)``, nm: the first ones, or spread over all."""
-    n_frames = len(reference.trajectory)
-    stop = min(n_frames, MOST_REFERENCE_FRAMES) if consecutive else n_frames
-    step = 1 if consecutive else -(-n_frames // MOST_REFERENCE_FRAMES)
-    angstrom = np.array([ts.positions.T for ts in reference.trajectory[:stop:step]], dtype=np.float64)
+def _whole_structures(reference: MDAnalysis.Universe) -> NDArray[np.float64]:
+    """Return frames of the reference, spread over all, as ``(n_atoms, 3, n_reference)``, nm."""
+    step = -(-len(reference.trajectory) // MOST_REFERENCE_FRAMES)
+    angstrom = np.array([ts.positions.T for ts in reference.trajectory[::step]], dtype=np.float64)
     structures = np.ascontiguousarray(angstrom.transpose(2, 1, 0)) / _ANGSTROM
     finite = np.isfinite(structures).all(axis=(0, 1))
     if not finite.all():

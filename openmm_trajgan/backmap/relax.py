@@ -1,8 +1,6 @@
 """Repair of structures with clashes: restrained minimisation of the frames that need it."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import MDAnalysis
@@ -10,7 +8,6 @@ import numpy as np
 import openmm
 from MDAnalysis.analysis.rms import rmsd
 from numpy.typing import ArrayLike, NDArray
-from openmm import app
 
 from openmm_trajgan.backmap.base import FloatArray
 from openmm_trajgan.backmap.clashes import Clashes
@@ -69,7 +66,7 @@ class Relax:
     Parameters
     ----------
     system
-        The openmm.System of the molecule alone; it is not changed. `from_force_field` makes one.
+        The openmm.System of the molecule alone; it is not changed. `force_field_system` makes one.
     featurizer
         Of the model.
     reference
@@ -128,28 +125,6 @@ class Relax:
         # A molecule of some hundred atoms gains nothing from threads, and the Reference platform takes ten times as long
         platform = openmm.Platform.getPlatformByName("CPU")
         self._context = openmm.Context(light, openmm.VerletIntegrator(0.001), platform, {"Threads": "1"})
-
-    @classmethod
-    def from_force_field(
-        cls,
-        topology: app.Topology,
-        files: Sequence[str | Path],
-        featurizer: Featurizer,
-        reference: MDAnalysis.Universe,
-        **options: Any,
-    ) -> "Relax":
-        """Build the system of an openmm.app.Topology from force field files, such as ``["amber14-all.xml"]``.
-
-        Raises
-        ------
-        InputError
-            If the force field does not know the molecule, and as for the class.
-        """
-        try:
-            system = app.ForceField(*map(str, files)).createSystem(topology, nonbondedMethod=app.NoCutoff)
-        except ValueError as error:
-            raise InputError(f"force field {', '.join(map(str, files))}: {error}") from error
-        return cls(system, featurizer, reference, **options)
 
     def __call__(self, positions: ArrayLike, flagged: ArrayLike) -> Relaxed:
         """Repair flagged frames.

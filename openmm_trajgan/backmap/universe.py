@@ -3,17 +3,22 @@
 import logging
 from collections.abc import Sequence
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import MDAnalysis
 import numpy as np
+import openmm
 from numpy.typing import NDArray
 
 from openmm_trajgan.backmap.base import Backmapper, FloatArray, Structures
 from openmm_trajgan.backmap.choice import Choice, choose, n_frames_of
+from openmm_trajgan.backmap.force_field import FORCE_FIELD, force_field_system
 from openmm_trajgan.backmap.frames import BuiltFrames, FrameSource, GeneratedFrames, LibraryFrames, StoredFrames, builds_pieces
 from openmm_trajgan.backmap.molecule import described, molecule_of, particle, reference_of, require_whole, without_frames
 from openmm_trajgan.backmap.reader import GeneratedReader
+from openmm_trajgan.backmap.relax import Relax
+from openmm_trajgan.backmap.repair import repair
 from openmm_trajgan.errors import InputError
 from openmm_trajgan.features.base import Featurizer
 from openmm_trajgan.features.from_schema import from_schema
@@ -21,6 +26,7 @@ from openmm_trajgan.schema import FeatureTrajectories
 from openmm_trajgan.seeding import Seeds
 
 IN_MEMORY = 2**27  # bytes of positions; above, frames are built a block at a time when they are asked for
+_WITH_CLASHES = ("internal_coordinates", "fragments")
 _log = logging.getLogger(__name__)
 
 
@@ -33,6 +39,7 @@ def to_universe(
     method: str | None = None,
     trajectory: int | None = None,
     seed: int = 0,
+    relax: bool | Sequence[str | Path] | openmm.System = False,
 ) -> MDAnalysis.Universe:
     """Build structures for generated features and hand them over as a Universe.
 
@@ -51,13 +58,20 @@ def to_universe(
         That of the model; None rebuilds it from the schema, where torsions, distances or coordinates of one particle allow it.
     method
         ``"identity"``: coordinates of one particle stay what they are. ``"internal_coordinates"``: torsions are set in one
-        molecule up to 60 residues. ``"distance_geometry"``: most distances between some atoms become positions of these.
+        molecule up to 60 residues. ``"distance_geometry"``: most distances between some atoms become positions of these;
+        ``"fragments"``, not chosen by itself, adds the other atoms as they were around such α carbons in the reference.
         ``"nearest_frames"``: frames of the reference stand for the features, whatever they are. None takes the first that fits;
         ``universe.trajectory.provenance`` tells which, and why.
     trajectory
         Index of one generated trajectory, or None for all, one after the other.
     seed
         Of what the backmapper draws; a trajectory comes out the same alone and among all.
+    relax
+        Whether to repair frames that clash, and only these, by `Relax`, some 20 ms each. True takes the force field
+        ``amber14/protein.ff14SB.xml``, which comes with OpenMM; a list of other files, or the openmm.System of the molecule alone,
+        such as ``simulation.system``, takes the place of it. No frame is dropped;
+        ``universe.trajectory.provenance["relaxed"]`` tells how many were repaired, and how far they and their features moved,
+        ``ts.data["repaired"]`` and ``ts.data["moved"]`` (nm) tell it of each frame.
 
     Returns
     -------
@@ -71,7 +85,7 @@ def to_universe(
     ------
     InputError
         If the frame interval is unknown, there is no trajectory of that index, structures cannot be built from these features,
-        or topology and reference do not fit them.
+        topology and reference do not fit them, or there is nothing to relax or no force field for the molecule.
 
     Examples
     --------
@@ -100,6 +114,7 @@ def to_universe(
             whole = reference_of(molecule_of(topology) if molecule is None else molecule, reference, schema.frame_interval)
         require_whole(whole)
     featurizer = from_schema(schema) if featurizer is None else featurizer
+    relaxing, force_field = (None, "") if relax is False else _relaxing(relax, choice, featurizer, whole)
     backmapper = choice.backmapper(featurizer).fit(featurizer, whole)
     series = [generated.values[index] for index in chosen]
     features = np.concatenate(series)
@@ -111,9 +126,27 @@ def to_universe(
         "not set": dict(getattr(backmapper, "dependent", {})),
         "atoms": None if len(backmapper.atoms) >= n_atoms else backmapper.atoms.tolist(),
     }
+    if relaxing is not None:
+        source, told = repair(source, len(features), relaxing, schema)
+        provenance["relaxed"] = {"force field": force_field} | told
     frames = GeneratedFrames(source, features, trajectories, schema, reference_frames, provenance)
     made = particle() if molecule is None else without_frames(molecule, backmapper.atoms)
     return made.load_new(frames, format=GeneratedReader)
+
+
+def _relaxing(
+    relax: bool | Sequence[str | Path] | openmm.System, choice: Choice, featurizer: Featurizer, whole: MDAnalysis.Universe
+) -> tuple[Relax, str]:
+    """Return what repairs, and the name of its force field."""
+    if choice.method not in _WITH_CLASHES:
+        raise InputError(
+            f"relax: expected structures of all atoms that were built ({' or '.join(_WITH_CLASHES)}), "
+            f"found method {choice.method}, which flags no clashes to repair; leave relax out"
+        )
+    if isinstance(relax, openmm.System):
+        return Relax(relax, featurizer, whole), "an openmm.System"
+    files = FORCE_FIELD if relax is True else tuple(map(str, relax))  # type: ignore[arg-type]  # False does not come here
+    return Relax(force_field_system(whole, files), featurizer, whole), ", ".join(files)
 
 
 def _source(

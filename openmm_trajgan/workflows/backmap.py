@@ -1,23 +1,29 @@
 """Generated or collected features in, structures out, and how valid they are."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import MDAnalysis
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from openmm_trajgan.analysis.validity import StructureValidity
 from openmm_trajgan.analysis.validity_report import ValidityReport
 from openmm_trajgan.backmap import to_universe, write_universe
 from openmm_trajgan.backmap.choice import Method
 from openmm_trajgan.backmap.export import write_json, written_files
+from openmm_trajgan.backmap.force_field import FORCE_FIELD, PotentialEnergy, force_field_system
 from openmm_trajgan.backmap.molecule import molecule_of, reference_of, without_frames
 from openmm_trajgan.buffer import WindowBuffer
 from openmm_trajgan.errors import InputError
+from openmm_trajgan.features.base import Featurizer
 from openmm_trajgan.features.from_schema import from_schema
 from openmm_trajgan.schema import FeatureSchema
+from openmm_trajgan.systems import NAMES, get_system
 from openmm_trajgan.workflows.config import Argument, require_new
 from openmm_trajgan.workflows.data import DataConfig, as_trajectories, load_data
+
+_MOST_ENERGIES, _PAIRS = 200, 2_000_000_000  # frames; pairs of atoms in all of them, which take a minute
 
 
 class BackmapConfig(DataConfig):
@@ -28,16 +34,38 @@ class BackmapConfig(DataConfig):
         description="trajectory file to write, for example generated.xtc, or generated.trajgan for structures with features in "
         "one file; a .pdb with the same name goes beside it"
     )
-    topology: Path = Field(description="PDB file of the molecule, with its bonds")
+    topology: Path | None = Field(None, description="PDB file of the molecule, with its bonds")
+    system: str | None = Field(
+        None,
+        description=f"system of this package that the features were collected from, in place of --topology: {', '.join(NAMES)}; "
+        "needed for features that atoms do not define, such as native contacts",
+    )
+    structure: str | None = Field(None, description="--structure that the system was collected with, if any")
     reference: Path | None = Field(
         None,
         description="structures of MD for what the features do not tell, and to compare with: a window buffer, or a trajectory of "
-        "the atoms in the topology; default: the PDB file",
+        "the atoms in the topology; default: that of the PDB file",
     )
     method: Method | None = Field(None, description="how structures are made; default: by the features and the molecule")
     trajectory: int | None = Field(0, ge=0, description="index of the generated trajectory to write")
     seed: int = Field(0, ge=0, description="seed of what the method draws")
+    relax: bool = Field(
+        False, description="repair the frames that clash, and only these, by restrained minimisation; none is ever left out"
+    )
+    force_field: list[str] = Field(
+        list(FORCE_FIELD),
+        description="files of the force field, as OpenMM knows them, for --relax and the energies of the report; where it does not "
+        "know the molecule there are no energies",
+    )
     force: bool = Field(False, description="replace existing files")
+
+    @model_validator(mode="after")
+    def _one_molecule(self) -> "BackmapConfig":
+        if (self.topology is None) == (self.system is None):
+            raise ValueError("give either --topology, a PDB file of the molecule, or --system, the name of a system")
+        if self.structure is not None and self.system is None:
+            raise ValueError("--structure belongs to --system; leave it out")
+        return self
 
 
 def run(config: BackmapConfig) -> str:
@@ -45,14 +73,19 @@ def run(config: BackmapConfig) -> str:
     pdb, report_file = config.out.with_suffix(".pdb"), config.out.with_suffix(".validity.json")
     for path in (*written_files(config.out), report_file):
         require_new(path, force=config.force)
-    if not config.topology.is_file():
-        raise InputError(f"{config.topology}: no such file; give a PDB file of the molecule")
-    if config.topology.resolve() == pdb.resolve():
-        raise InputError(f"{pdb}: is the --topology and would be replaced by the first frame; choose another --out")
+    topology, featurizer = _molecule(config, pdb)
     features = as_trajectories(load_data(config.features, config))
-    reference = None if config.reference is None else _reference(config.reference, config.topology)
+    reference = None if config.reference is None else _reference(config.reference, topology)
+    energy = _energy(config, topology)
     universe = to_universe(
-        features, config.topology, reference, method=config.method, trajectory=config.trajectory, seed=config.seed
+        features,
+        topology,
+        reference,
+        featurizer=featurizer,
+        method=config.method,
+        trajectory=config.trajectory,
+        seed=config.seed,
+        relax=config.relax and config.force_field,
     )
     write_universe(universe, config.out, overwrite=config.force)
     config.write_beside(config.out)
@@ -61,14 +94,65 @@ def run(config: BackmapConfig) -> str:
         f"{config.out}, {pdb}: {frames.n_frames} frames of {len(universe.atoms)} atoms, one every {frames.dt:g} ps",
         f"Method {provenance['method']}: {provenance['reason']}.",
     ]
+    if "relaxed" in provenance:
+        lines.append(_repaired(provenance["relaxed"]))
     if reference is not None:
-        report = compare_with_md(universe, reference)
-        write_json(report.as_dict(), report_file)
+        energy = energy if provenance["atoms"] is None else None
+        report = compare_with_md(universe, reference, energy, featurizer)
+        told = {name: provenance[name] for name in ("relaxed", "not set") if provenance.get(name)}
+        write_json(report.as_dict() | ({} if energy is None else {"force field": config.force_field}) | told, report_file)
+        if provenance["not set"] and report.features:
+            lines.append(_not_set(provenance["not set"], report))
         lines.append(f"{report.sentence} All figures: {report_file}")
     return "\n".join(lines)
 
 
-def compare_with_md(universe: MDAnalysis.Universe, reference: MDAnalysis.Universe) -> ValidityReport:
+def _molecule(config: BackmapConfig, pdb: Path) -> tuple[Any, Featurizer | None]:
+    """Return the topology, and the featurizer where the system tells it."""
+    if config.system is not None:
+        system = get_system(config.system, config.structure)
+        return system.topology(), system.features()
+    assert config.topology is not None
+    if not config.topology.is_file():
+        raise InputError(f"{config.topology}: no such file; give a PDB file of the molecule")
+    if config.topology.resolve() == pdb.resolve():
+        raise InputError(f"{pdb}: is the --topology and would be replaced by the first frame; choose another --out")
+    return config.topology, None
+
+
+def _repaired(told: dict[str, Any]) -> str:
+    """Say in a line what was repaired."""
+    line = f"Repaired {told['repaired']} of {told['frames']} frames, {told['still clashing']} still clash"
+    if told["repaired"]:
+        line += ", atoms moved by {median:.2g} nm (median; largest {largest:.2g})".format(**told["moved, nm"])
+    return line + "; the others are untouched."
+
+
+def _not_set(reasons: dict[str, str], report: ValidityReport) -> str:
+    """Say in a line which features follow from the others, and how far they are from what was generated."""
+    listed = (
+        f"{name} ({why}; off by {report.features[name]['mean']:.2g} {report.features[name]['unit']})"
+        for name, why in reasons.items()
+    )
+    return f"Not set, since they follow from the others: {', '.join(listed)}."
+
+
+def _energy(config: BackmapConfig, topology: Any) -> PotentialEnergy | None:
+    """Return the energy of the molecule, or None where the force field does not know it and was not asked for."""
+    try:
+        return PotentialEnergy(force_field_system(topology, config.force_field))
+    except InputError:
+        if config.relax or "force_field" in config.model_fields_set:
+            raise
+        return None
+
+
+def compare_with_md(
+    universe: MDAnalysis.Universe,
+    reference: MDAnalysis.Universe,
+    energy: PotentialEnergy | None = None,
+    featurizer: Featurizer | None = None,
+) -> ValidityReport:
     """Measure generated structures beside those of MD, and their features where the schema tells how.
 
     Parameters
@@ -77,17 +161,22 @@ def compare_with_md(universe: MDAnalysis.Universe, reference: MDAnalysis.Univers
         From `to_universe`.
     reference
         Structures of MD, of all atoms of the molecule.
+    energy
+        Of all its atoms; measured on at most 200 frames of each, fewer of large molecules.
+    featurizer
+        That of the model; None rebuilds it from the schema, where it tells how.
     """
     atoms = universe.trajectory.provenance["atoms"]
     schema = universe.trajectory.schema
     group = reference.atoms
     if atoms is not None:
-        group, schema = reference.atoms[atoms], _renumbered(schema, atoms)
-    try:
-        featurizer: Any = from_schema(schema)
-    except InputError:
-        featurizer = None
-    report: ValidityReport = StructureValidity(universe, group, featurizer=featurizer).run().results.report
+        group, schema, featurizer = reference.atoms[atoms], _renumbered(schema, atoms), None
+    if featurizer is None:
+        with suppress(InputError):
+            featurizer = from_schema(schema)
+    n_energies = max(1, min(_MOST_ENERGIES, _PAIRS // len(group) ** 2))
+    validity = StructureValidity(universe, group, featurizer=featurizer, energy=energy, n_energies=n_energies).run()
+    report: ValidityReport = validity.results.report
     return report
 
 
@@ -98,7 +187,7 @@ def _renumbered(schema: FeatureSchema, atoms: list[int]) -> FeatureSchema:
     return FeatureSchema.model_validate({**schema.model_dump(), "atoms": renumbered})
 
 
-def _reference(path: Path, topology: Path) -> MDAnalysis.Universe:
+def _reference(path: Path, topology: Any) -> MDAnalysis.Universe:
     molecule = molecule_of(topology)
     if (path / "buffer.json").exists():
         return reference_of(molecule, WindowBuffer(path))
@@ -108,5 +197,5 @@ def _reference(path: Path, topology: Path) -> MDAnalysis.Universe:
         universe = without_frames(molecule).load_new(str(path))
     except (OSError, TypeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise InputError(f"{path}: not a window buffer, and no trajectory that fits {topology} ({reason})") from error
+        raise InputError(f"{path}: not a window buffer, and no trajectory that fits the topology ({reason})") from error
     return universe

@@ -8,6 +8,7 @@ from MDAnalysis.analysis.rms import rmsd
 from openmm import unit
 from scipy.spatial.distance import jensenshannon
 
+from openmm_trajgan.analysis.frame_blocks import StructureObservables
 from openmm_trajgan.analysis.sketch import sketch
 from openmm_trajgan.analysis.structure import StructureGeometry
 from openmm_trajgan.analysis.structure_comparison import compare_structures
@@ -29,7 +30,7 @@ def universe(frames):
 def observed(molecule, frames=slice(None)):
     """What is measured in frames of a Universe or an AtomGroup."""
     every = np.arange(len(molecule.universe.trajectory))
-    return StructureGeometry(molecule).measure_frames(molecule.atoms, every[frames])
+    return StructureObservables(molecule, StructureGeometry(molecule)).run(frames=every[frames]).results.observables
 
 
 def without_bonds(frames):

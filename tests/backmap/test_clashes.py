@@ -31,7 +31,7 @@ def test_more_than_three_bonds_apart(last, clash):
     [("C", "C", 0.0), ("H", "C", 0.0), ("H", "H", 0.0), ("H", "O", 0.06), ("N", "H", 0.06), ("N", "O", 0.0)],
 )
 def test_limit_is_a_share_of_the_van_der_waals_radii(first, last, slack):
-    limit = 0.63 * ((vdwradii[first] + vdwradii[last]) / 10 - slack)
+    limit = max(0.63 * ((vdwradii[first] + vdwradii[last]) / 10 - slack), 0.0 if "H" in (first, last) else 0.2)
     clashes = Clashes(chain([first, "C", "C", "C", last]))
     np.testing.assert_array_equal(clashes(np.concatenate([loop(4, limit * factor, 5) for factor in (0.99, 1.01)])), [True, False])
 

@@ -29,7 +29,7 @@ def internal_coordinates(geometry):
 # name → function of the fixtures `featurizer` and `md` that returns backmapper, featurizer, reference and features (30, n_features)
 CASES = {
     "identity": particle,
-    "internal_coordinates segment": internal_coordinates("segment"),
+    "internal_coordinates nearest": internal_coordinates("nearest"),
     "internal_coordinates conditional": internal_coordinates("conditional"),
 }
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from openmm_trajgan.backmap.geometry import Conditional, Segment, ridge
+from openmm_trajgan.backmap.geometry import Conditional, Nearest, ridge
 
 
 @pytest.mark.statistical
@@ -15,7 +15,9 @@ def test_ridge_finds_what_is_there_and_nothing_else():
     inputs = rng.normal(size=(2000, 4))
     truth = np.array([1.0, -2.0, 0.0, 0.5])
     targets = np.stack([3 + inputs @ truth + 0.1 * rng.normal(size=2000), rng.normal(size=2000)], axis=1)
-    weights, constant = ridge(inputs, targets)
+    weights, constant, errors = ridge(inputs, targets)
+    # the spread of n squared deviations has a relative standard error of 1/√(2n) = 0.016
+    np.testing.assert_allclose(errors, [0.1, 1.0], rtol=5 * 0.016)
     np.testing.assert_allclose(weights[:, 0], truth, atol=5 * 0.1 / np.sqrt(2000))
     assert constant[0] == pytest.approx(3, abs=5 * 0.1 / np.sqrt(2000))
     new = rng.normal(size=(2000, 4))
@@ -24,16 +26,22 @@ def test_ridge_finds_what_is_there_and_nothing_else():
 
 def test_ridge_of_few_frames_is_the_mean():
     targets = np.random.default_rng(0).normal(size=(10, 3))
-    weights, constant = ridge(np.random.default_rng(1).normal(size=(10, 2)), targets)
+    weights, constant, errors = ridge(np.random.default_rng(1).normal(size=(10, 2)), targets)
     assert not weights.any()
+    np.testing.assert_allclose(errors, targets.std(axis=0))
     np.testing.assert_allclose(constant, targets.mean(axis=0))
 
 
-def test_segment_is_the_frames_asked_for():
-    torsions, arms = np.arange(6.0).reshape(2, 3), np.arange(18.0).reshape(2, 3, 3)
-    got = Segment(torsions, arms)(np.zeros((1, 2)), np.array([2, 0]))
-    np.testing.assert_array_equal(got[0], torsions[:, [2, 0]])
-    np.testing.assert_array_equal(got[1], arms[..., [2, 0]])
+def test_nearest_frames_but_for_the_turn_of_methyl_groups():
+    """Pivot 0 is generated, at 0°, 80° and 170°; pivot 2 turns a methyl group."""
+    generated = np.radians([0.0, 80.0, 170.0])
+    torsions = np.stack([generated, np.arange(3.0), np.radians([20.0, 70.0, -170.0])])
+    arms = np.arange(18.0).reshape(2, 3, 3)
+    geometry = Nearest(torsions, arms, generated[None], np.array([False, False, True]))
+    got, arms_got = geometry(np.radians([[-170.0, 30.0]]), np.array([1, 2]))  # across the seam
+    np.testing.assert_array_equal(got[1], [2, 0])
+    np.testing.assert_allclose(got[2], np.radians([70.0, -220.0]))  # -170° + 240° is at 70°, 20° - 240° near -170°
+    np.testing.assert_array_equal(arms_got, arms[..., [2, 0]])
 
 
 @pytest.fixture
@@ -59,6 +67,17 @@ def test_conditional_coordinates(conditional):
     np.testing.assert_array_equal(got[2], torsions[2, nearest])
     np.testing.assert_allclose(np.linalg.norm(arms[0], axis=0), 0.15, atol=1e-6)
     np.testing.assert_allclose(np.arctan2(arms[0, 1], arms[0, 0]), 1.9 + 0.1 * np.cos(wanted), atol=1e-3)
+
+
+def test_a_soft_torsion_that_the_generated_ones_tell_is_told():
+    """As the pucker of a ring: between -50° and 50°, by the generated torsion; the other is of no use for it."""
+    rng = np.random.default_rng(4)
+    generated = rng.uniform(-np.pi, np.pi, (2, 400))
+    torsions = np.stack([*generated, 0.9 * np.sin(generated[0])])
+    is_set = np.array([True, True, False])
+    geometry = Conditional(torsions, np.ones((1, 3, 400)), generated, np.ones(3, dtype=bool), is_set)
+    wanted = rng.uniform(-np.pi, np.pi, (2, 30))
+    np.testing.assert_allclose(geometry(wanted, np.arange(30))[0][2], 0.9 * np.sin(wanted[0]), atol=0.01)
 
 
 def test_nothing_is_extrapolated():

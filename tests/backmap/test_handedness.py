@@ -30,6 +30,34 @@ def test_helices_are_chiral_and_their_mirror_images_turned_back(helices):
     assert margins.min() > 3
 
 
+def test_dihedrals_of_both_signs_tell_the_hand_by_the_bends_around_them():
+    """Tight helices, turning to the right, and wide ones, turning to the left, by the same dihedral, in equal shares."""
+
+    def helices(n_frames, seed):
+        rng = np.random.default_rng(seed)
+        wide = rng.random((n_frames, 1, 1)) < 0.5
+        turn, radius, rise = np.where(wide, -1.2, 1.75), np.where(wide, 0.3, 0.2), 0.15
+        beads = np.arange(12)[:, None]
+        curve = np.concatenate([radius * np.cos(turn * beads), radius * np.sin(turn * beads), rise * beads + 0 * turn], axis=2)
+        points = curve + rng.normal(0, 0.02, (n_frames, 12, 3))
+        return points - points.mean(axis=1, keepdims=True)
+
+    hand, points = Handedness(helices(200, seed=1), CHAIN), helices(100, seed=2)
+    assert hand.chiral
+    signs = np.sign(hand._signs(points)[:, 0])
+    assert 30 < (signs > 0).sum() < 70  # of the sines of the dihedrals alone
+    oriented, _, _ = hand.orient(points * np.where(np.arange(100) % 3 == 0, 1.0, -1.0)[:, None, None] ** np.array([0, 0, 1]))
+    np.testing.assert_allclose(oriented, points)
+
+
+def test_a_series_without_a_decided_frame_has_the_hand_of_the_least_undecided(helices):
+    flat = curves(20, 0.02, seed=12, noise=0.02)
+    oriented, margins, ambiguous = helices.orient(flat)
+    assert ambiguous.all()
+    assert margins[np.abs(margins).argmax()] > 0
+    np.testing.assert_allclose(helices.orient(flat * MIRROR)[0], oriented)
+
+
 def test_random_chains_are_achiral():
     rng = np.random.default_rng(4)
     assert not Handedness(np.cumsum(rng.normal(size=(400, 12, 3)), axis=1), CHAIN).chiral

@@ -1,10 +1,12 @@
+import MDAnalysis
 import numpy as np
 import openmm
 import pytest
 from openmm import app
 
-from openmm_trajgan.backmap import InternalCoordinates, Relax
+from openmm_trajgan.backmap import InternalCoordinates, Relax, force_field_system
 from openmm_trajgan.backmap.clashes import Clashes
+from openmm_trajgan.backmap.force_field import PotentialEnergy
 from openmm_trajgan.backmap.relax import light_system
 from openmm_trajgan.errors import InputError
 from openmm_trajgan.features import Distances
@@ -72,10 +74,25 @@ def test_nothing_flagged(system, featurizer, md, built):
 
 
 def test_system_from_a_force_field(topology, featurizer, md, built):
-    relaxed = Relax.from_force_field(topology, FORCE_FIELD[:1], featurizer, md)(built.positions, built.flags["clash"])
+    relaxed = Relax(force_field_system(topology), featurizer, md)(built.positions, built.flags["clash"])
     assert not relaxed.still_clashing.any()
-    with pytest.raises(InputError, match="force field tip3p.xml: No template found"):
-        Relax.from_force_field(topology, ["tip3p.xml"], featurizer, md)
+    with pytest.raises(InputError, match="force field tip3p.xml: No template found for residue 0 .*; name files that know"):
+        force_field_system(topology, ["tip3p.xml"])
+    with pytest.raises(InputError, match="force field none.xml: Could not locate file"):
+        force_field_system(topology, ["none.xml"])
+    with pytest.raises(InputError, match="needs the elements and bonds"):
+        force_field_system(MDAnalysis.Universe.empty(3))
+
+
+def test_system_and_energy_are_those_of_openmm(topology, md, reference):
+    """A Universe knows as much of the molecule as the topology of OpenMM that it was made of."""
+    expected = app.ForceField("amber14/protein.ff14SB.xml").createSystem(topology)
+    context = openmm.Context(expected, openmm.VerletIntegrator(0.001), openmm.Platform.getPlatformByName("Reference"))
+    energies = []
+    for frame in reference[:3]:
+        context.setPositions(frame)
+        energies.append(context.getState(energy=True).getPotentialEnergy()._value)
+    np.testing.assert_allclose(PotentialEnergy(force_field_system(md))(reference[:3]), energies, atol=0.01)
 
 
 def test_light_system_has_no_charges_no_solvent_and_no_constraints(system):

@@ -1,6 +1,6 @@
-"""How well and how fast features become structures by nearest frames and by distance geometry.
+"""How well and how fast features become structures by nearest frames, by distance geometry and by fragments.
 
-Run ``OMP_NUM_THREADS=1 python tests/benchmarks/backmapping.py --out backmapping.json``; six minutes, most of them molecular
+Run ``OMP_NUM_THREADS=1 python tests/benchmarks/backmapping.py --out backmapping.json``; some minutes, most of them molecular
 dynamics of a peptide (3000 frames to learn from, 1000 independent ones to find again). Needs MDAnalysisTests. Times are CPU
 time of one core.
 """
@@ -20,11 +20,13 @@ from deeptime.decomposition import TICA
 from MDAnalysisTests.datafiles import DCD, PSF
 from numpy.typing import NDArray
 
-from openmm_trajgan.backmap import DistanceGeometry, NearestFrames
+from openmm_trajgan.analysis.validity import StructureValidity
+from openmm_trajgan.backmap import DistanceGeometry, Fragments, NearestFrames, Relax, force_field_system
 from openmm_trajgan.features import Distances, RadiusOfGyration
 from openmm_trajgan.schema import FeatureSchema
 
 N_TRAIN, N_TEST = 3000, 1000
+N_REPAIRED = 200
 TIMES_OVER = 20  # the test frames are repeated for the speed of a long series
 N_BEADS, N_CHAINS, BOND = 140, 1000, 0.38
 RNG = np.random.default_rng(0)
@@ -61,10 +63,8 @@ def timed(backmapper: Any, features: NDArray[Any]) -> tuple[Any, float]:
     return structures, len(features) / (time.process_time() - start)
 
 
-def retrieval() -> dict[str, Any]:
+def retrieval(topology: Any, train: NDArray[np.float32], test: NDArray[np.float32]) -> dict[str, Any]:
     """Features of independent molecular dynamics, found again among the frames to learn from."""
-    topology, train = screened_peptide.simulate(N_TRAIN, seed=1)
-    _, test = screened_peptide.simulate(N_TEST, seed=2)
     alpha = [atom.index for atom in topology.atoms() if atom.name == "CA"]
     heavy = [atom.index for atom in topology.atoms() if atom.element.symbol != "H"]
     between = Distances([[i, j] for place, i in enumerate(alpha) for j in alpha[place + 1 :]])
@@ -83,13 +83,16 @@ def retrieval() -> dict[str, Any]:
         summary = nearest.summary
         _, rate = timed(nearest, np.tile(wanted, (TIMES_OVER, 1)))
         steps = superposed_deviations(found[1:, heavy], found[:-1, heavy])
-        closest = train[np.abs(features(train)[None] - wanted[:, None]).sum(axis=2).argmin(axis=1)][:, heavy]
-        spread = features(train).std(axis=0)
+        known = features(train)
+        nearest_of_all = np.abs(known[None] - wanted[:, None]).sum(axis=2).argmin(axis=1)
+        closest = train[nearest_of_all][:, heavy]
+        spread = known.std(axis=0)
         results[name] = {
             "jump ratio, mean": steps.mean() / jump.mean(),
             "jump ratio, 99th percentile": np.percentile(steps, 99) / np.percentile(jump, 99),
             "jump ratio of single nearest frames": superposed_deviations(closest[1:], closest[:-1]).mean() / jump.mean(),
             "feature error, SD": (np.abs(features(found) - wanted) / spread).mean(),
+            "feature error of single nearest frames, SD": (np.abs(known[nearest_of_all] - wanted) / spread).mean(),
             "unique share": summary.unique_share,
             "repeat share": summary.repeat_share,
             "frames/s": rate,
@@ -157,15 +160,67 @@ def hands() -> dict[str, Any]:
     return results
 
 
+def hand_of_a_peptide(topology: Any, train: NDArray[np.float32], test: NDArray[np.float32]) -> dict[str, Any]:
+    """Ten alpha carbons in molecular dynamics, with the hand learnt from other molecular dynamics; one by one and in time."""
+    alpha = [atom.index for atom in topology.atoms() if atom.name == "CA"]
+    pairs = Distances(np.stack(np.triu_indices(len(alpha), 1), axis=1))
+    universe = MDAnalysis.Universe.empty(len(alpha), n_residues=len(alpha), atom_resindex=np.arange(len(alpha)), trajectory=True)
+    geometry = DistanceGeometry().fit(pairs, universe.load_new(10 * train[:, alpha]))
+    truth = test[:, alpha]
+    alone = np.concatenate([geometry.backmap(pairs(frame[None]), rng=RNG).positions for frame in truth])
+    right = {"one by one": alone, "in time": geometry.backmap(pairs(truth), rng=RNG).positions}
+    return {
+        label: float((superposed_deviations(found, truth) < superposed_deviations(found, truth * [1, 1, -1])).mean())
+        for label, found in right.items()
+    } | {"frames": len(truth)}
+
+
+def all_atoms(topology: Any, train: NDArray[np.float32], test: NDArray[np.float32]) -> dict[str, Any]:
+    """Distances of alpha carbons in another simulation to all atoms by fragments, before and after repair of what clashes."""
+    reference = screened_peptide.universe(topology, train)
+    alpha = reference.select_atoms("name CA").indices
+    pairs = Distances(alpha[np.stack(np.triu_indices(len(alpha), 1), axis=1)])
+    fragments = Fragments().fit(pairs, reference)
+    structures, rate = timed(fragments, pairs(test))
+    relax = Relax(force_field_system(topology), pairs, reference)
+    start = time.process_time()
+    relaxed = relax(structures.positions[:N_REPAIRED], structures.flags["clash"][:N_REPAIRED])
+    seconds = time.process_time() - start
+    backbone, heavy = (reference.select_atoms(chosen).indices for chosen in ("name N CA C", "not name H*"))
+    md = screened_peptide.universe(topology, test)
+    results: dict[str, Any] = {
+        "ms/frame": 1000 / rate,
+        "repair, ms per repaired frame": 1000 * seconds / max(len(relaxed.frames), 1),
+    }
+    for label, found in (("built", structures.positions), ("repaired", relaxed.positions)):
+        report = StructureValidity(screened_peptide.universe(topology, found), md).run().results.report
+        results[label] = {
+            "backbone RMSD, A": 10 * superposed_deviations(found[:, backbone], test[: len(found), backbone]).mean(),
+            "heavy RMSD, A": 10 * superposed_deviations(found[:, heavy], test[: len(found), heavy]).mean(),
+            "clashing frames": fragments.clashes(found).mean(),
+            **{name: report[name].value for name in ("bad frames", "cis peptide bonds", "inverted centres")},
+            **{f"{name}, ratio to MD": report[name].ratio for name in ("bond deviation", "angle deviation", "clashes")},
+        }
+    return results
+
+
 def main() -> None:
     """Measure all, print and write."""
     warnings.simplefilter("ignore")  # of MDAnalysis about its own test files
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
-    path = parser.parse_args().out
-    results = {"distance geometry, 140 beads": recovery(), "handedness": hands(), "nearest frames": retrieval()}
+    parser.add_argument("--seed", type=int, default=1, help="of the first of both simulations")
+    arguments = parser.parse_args()
+    topology, train = screened_peptide.simulate(N_TRAIN, seed=arguments.seed)
+    _, test = screened_peptide.simulate(N_TEST, seed=arguments.seed + 1)
+    results = {
+        "distance geometry, 140 beads": recovery(),
+        "handedness": hands() | {"10 residues of a peptide, other simulation": hand_of_a_peptide(topology, train, test)},
+        "alpha carbons to all atoms": all_atoms(topology, train, test),
+        "nearest frames": retrieval(topology, train, test),
+    }
     text = json.dumps(results, indent=1, default=float)
-    path.write_text(text)
+    arguments.out.write_text(text)
     sys.stdout.write(text + "\n")
 
 

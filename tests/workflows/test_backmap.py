@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from openmm import app
 
+from openmm_trajgan.backmap import force_field_system
 from openmm_trajgan.buffer import WindowBuffer
+from openmm_trajgan.features import Concatenate, Distances
 from openmm_trajgan.schema import FeatureTrajectories
-from openmm_trajgan.systems import alanine_dipeptide
+from openmm_trajgan.systems import alanine_dipeptide, trp_cage
 from openmm_trajgan.workflows.collect import collect_system
 
 N_FRAMES = 60
@@ -57,6 +59,8 @@ def test_structures_features_provenance_and_validity(trajgan, folder, tmp_path, 
     assert (report["n_frames"], report["n_md_frames"]) == (40, N_FRAMES)
     assert report["figures"]["feature error"]["value"] < 1e-3
     assert report["figures"]["jump"]["md"] > 0
+    assert report["force field"] == ["amber14/protein.ff14SB.xml"]
+    assert report["figures"]["energy"]["value"] > report["figures"]["energy"]["md"]  # of angles drawn at random
 
 
 def test_frames_of_md_and_one_file(trajgan, folder, tmp_path):
@@ -80,12 +84,92 @@ def test_without_md_there_is_no_report(trajgan, folder, tmp_path):
     assert not (tmp_path / "made.validity.json").exists()
 
 
+def test_relax_repairs_what_clashes_and_says_so(trajgan, folder, tmp_path):
+    reports = {}
+    for name, options in (("plain", ()), ("relaxed", ("--relax",))):
+        status, out, err = trajgan(*arguments(folder, tmp_path / f"{name}.xtc", "--reference", folder / "md.windows", *options))
+        assert status == 0, err
+        reports[name] = json.loads((tmp_path / f"{name}.validity.json").read_text())
+    told = json.loads((tmp_path / "relaxed.provenance.json").read_text())["relaxed"]
+    assert reports["relaxed"]["relaxed"] == told
+    assert 0 < told["repaired"] < 40
+    assert f"Repaired {told['repaired']} of 40 frames, 0 still clash, atoms moved by" in out
+    assert "relaxed" not in reports["plain"]
+    assert reports["relaxed"]["n_frames"] == reports["plain"]["n_frames"] == 40
+    for figure in ("clashes", "bad frames"):
+        assert reports["relaxed"]["figures"][figure]["value"] < reports["plain"]["figures"][figure]["value"]
+
+
+def test_features_that_a_system_defines(trajgan, tmp_path):
+    """Native contacts, RMSD and radius of gyration of Trp-cage; atoms do not tell how they are computed."""
+    topology, native = trp_cage.topology_and_positions()
+    steps = np.random.default_rng(0).normal(0, 0.02, (200, *native.shape))
+    frames = (native + np.cumsum(steps, axis=0)).astype(np.float32)
+    md = MDAnalysis.Universe(topology, 10 * frames, dt=6.0)
+    with MDAnalysis.Writer(str(tmp_path / "md.trr"), len(native), dt=6.0) as writer:
+        for _ in md.trajectory:
+            writer.write(md)
+    featurizer = trp_cage.SYSTEM.features()
+    schema = featurizer.schema.with_frame_interval(6.0)
+    FeatureTrajectories([featurizer(frames)[60:100]], schema).save(tmp_path / "generated.npz")
+    command = ("backmap", tmp_path / "generated.npz", "--out", tmp_path / "made.xtc")
+    status, out, err = trajgan(*command, "--system", "trp_cage", "--reference", tmp_path / "md.trr")
+    assert status == 0, err
+    assert "Method nearest_frames" in out
+    report = json.loads((tmp_path / "made.validity.json").read_text())
+    assert set(report["features"]) == set(featurizer.schema.names)
+    assert report["figures"]["feature error"]["value"] < 0.1
+    assert "energy" in report["figures"]
+    assert "force field" not in report
+    np.testing.assert_allclose(
+        featurizer(MDAnalysis.Universe(tmp_path / "made.pdb", tmp_path / "made.xtc").trajectory.timeseries(order="fac") / 10),
+        featurizer(frames)[60:100],
+        atol=0.02,
+    )
+    status, _, err = trajgan(*command, "--system", "alanine_dipeptide", "--force")
+    assert status == 2
+    assert "the featurizer has other features than the generated data" in err
+    for options in ((), ("--system", "trp_cage", "--topology", "x.pdb"), ("--topology", "x.pdb", "--structure", "2CPP")):
+        status, _, err = trajgan(*command, *options)
+        assert status == 2
+        assert ("give either --topology" in err) or ("--structure belongs to --system" in err)
+
+
+@pytest.mark.filterwarnings("ignore:not set, since they follow")
+def test_what_was_not_set_is_said_with_its_error(trajgan, folder, tmp_path):
+    featurizer = Concatenate([alanine_dipeptide.features(), Distances([[1, 18]], ["gap"])])
+    features = featurizer(WindowBuffer(folder / "md.windows").structures())
+    features[:, 2] += 0.1
+    FeatureTrajectories([features], featurizer.schema.with_frame_interval(0.2)).save(tmp_path / "generated.npz")
+    status, out, err = trajgan(
+        "backmap", tmp_path / "generated.npz", *arguments(folder, tmp_path / "made.xtc", "--reference", folder / "md.windows")[2:]
+    )
+    assert status == 0, err
+    report = json.loads((tmp_path / "made.validity.json").read_text())
+    assert report["not set"] == {"gap": "a distance"}
+    assert report["features"]["gap"]["mean"] == pytest.approx(0.1, abs=0.03)
+    assert (
+        f"Not set, since they follow from the others: gap (a distance; off by {report['features']['gap']['mean']:.2g} nm)." in out
+    )
+
+
+def test_without_a_force_field_that_knows_the_molecule_there_are_no_energies(trajgan, folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("openmm_trajgan.workflows.backmap.force_field_system", lambda *_: force_field_system("none", ["tip3p.xml"]))
+    status, _, err = trajgan(*arguments(folder, tmp_path / "made.xtc", "--reference", folder / "md.windows"))
+    assert status == 0, err
+    report = json.loads((tmp_path / "made.validity.json").read_text())
+    assert report["figures"]["energy"]["reason"].startswith("no energy function")
+    assert "force field" not in report
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         (("--reference", "md.npy"), "md.npy: no such file or window buffer"),
         (("--reference", "ala2.txt"), "ala2.txt: not a window buffer, and no trajectory that fits"),
         (("--method", "identity"), "expected the coordinates x, y, z of one particle"),
+        (("--force-field", "tip3p.xml"), "force field tip3p.xml: No template found for residue 0 (ACE)"),
+        (("--relax", "--method", "nearest_frames"), "found method nearest_frames"),
         (("--trajectory", "2"), "expected a trajectory between 0 and 1, found 2"),
     ],
 )
