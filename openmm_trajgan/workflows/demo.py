@@ -95,14 +95,19 @@ def run(config: DemoConfig) -> str:
         train, held_out, features = latent.transform_trajectories(train), latent.transform_trajectories(held_out), latent
     gan = _trained(config, protocol, train, buffer.labels, seeds)
 
-    lines = [
-        f"Simulated {system.title}: {protocol.n_replicas} replicas, {_time(train.n_frames + held_out.n_frames, train)} in all, "
-        f"{protocol.n_held_out} of them never shown to the model ({out / 'md.windows'})."
-    ]
+    verdicts = []
     for condition in _conditions(system, buffer.labels, train, held_out):
         generated = _generated(config, protocol, gan, condition, seeds)
         universe = _structures(config, system, buffer, features, condition, generated)
-        lines += _report(config, system, buffer, condition, generated, universe)
+        verdicts.append(condition.words + _verdict(config, system, buffer, condition, generated, universe))
+    each = "-*" if system.labels else ""
+    lines = (
+        f"Simulated {system.title}: {protocol.n_replicas} replicas, {_time(train.n_frames + held_out.n_frames, train)} in all, "
+        f"{protocol.n_held_out} of them never shown to the model ({out / 'md.windows'}).",
+        *_made(out, each, generated, universe),
+        *verdicts,
+        f"Read {out / 'report'}{each}.html: what each figure of the generated trajectories is worth in MD, beside the noise of MD.",
+    )
     return "\n".join(lines)
 
 
@@ -135,7 +140,7 @@ def _conditions(
     for label in system.labels:
         here = [data.select([name for name in data.replica_names if labels[name] == label]) for data in (train, held_out)]
         quantity, _, unit = system.label_name.partition(", ")
-        yield _Condition(label, f"{quantity} {label:g} {unit}: ".capitalize(), f"-{label:g}", *here)
+        yield _Condition(label, f"{quantity.capitalize()} {label:g} {unit}: ", f"-{label:g}", *here)
 
 
 def _generated(
@@ -178,15 +183,15 @@ def _kept_structures(buffer: WindowBuffer, streams: Sequence[str]) -> NDArray[np
     return np.concatenate(kept) if kept else None
 
 
-def _report(
+def _verdict(
     config: DemoConfig,
     system: SimulatedSystem,
     buffer: WindowBuffer,
     condition: _Condition,
     generated: FeatureTrajectories,
     universe: MDAnalysis.Universe,
-) -> list[str]:
-    """Judge by the held-out simulations, write the report, and return lines about it."""
+) -> str:
+    """Judge by the held-out simulations, write the report, and return what it says."""
     out, suffix, held_out = config.out, condition.suffix, condition.held_out
     simulated = _kept_structures(buffer, held_out.replica_names)
     structures = None
@@ -204,17 +209,19 @@ def _report(
     result.to_html(out / f"report{suffix}.html")
     with replacing(out / f"overview{suffix}.png") as file:
         overview(result).savefig(file, format="png", dpi=150)
-    interval = held_out.schema.frame_interval or 0.0
+    return result.headline()
+
+
+def _made(out: Path, suffix: str, generated: FeatureTrajectories, universe: MDAnalysis.Universe) -> tuple[str, str]:
+    """Say what was generated, under each condition, and where it is."""
+    npz, pdb, xtc = (out / f"generated{suffix}.{ending}" for ending in ("npz", "pdb", "xtc"))
     made = f"{len(generated)} trajectories of {len(generated.values[0])} frames, {_time(generated.n_frames, generated)}"
     size = f"{universe.trajectory.n_frames} frames, {len(universe.atoms)} atoms"
-    npz, pdb, xtc = (out / f"generated{suffix}.{ending}" for ending in ("npz", "pdb", "xtc"))
-    page = out / f"report{suffix}.html"
-    return [
-        f"{condition.words}Generated {made}, one frame every {interval:g} ps like the simulation ({npz}).",
+    interval = generated.schema.frame_interval or 0.0
+    return (
+        f"Generated {'at each condition ' if suffix else ''}{made}, one frame every {interval:g} ps like the simulation ({npz}).",
         f"Structures of the first one: {pdb} with {xtc} ({size}), for MDAnalysis, mdtraj, VMD.",
-        result.headline(),
-        f"Read {page}: what each figure of the generated trajectories is worth in MD, beside the noise of MD.",
-    ]
+    )
 
 
 def _time(n_frames: int, data: FeatureTrajectories) -> str:

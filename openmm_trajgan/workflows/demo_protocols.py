@@ -75,6 +75,6 @@ QUICK = {
     "tetraalanine": DemoProtocol(n_replicas=3, n_held_out=1, n_frames=500, minutes=0.15, n_generated=2, n_generated_frames=1000),
     "triple_well": DemoProtocol(n_replicas=20, n_held_out=5, n_frames=500, minutes=0.15, n_generated=4, n_generated_frames=2000),
     "trp_cage": DemoProtocol(
-        n_replicas=10, n_held_out=5, n_frames=400, minutes=0.1, n_generated=1, n_generated_frames=400, window_length=32
+        n_replicas=10, n_held_out=5, n_frames=250, minutes=0.1, n_generated=2, n_generated_frames=250, window_length=32
     ),
 }
