@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from openmm_trajgan.analysis.audit import Audit
-    from openmm_trajgan.analysis.chain_size import ChainSize, chain_size, radii_of_gyration
     from openmm_trajgan.analysis.distributions import free_energy_surface, jensen_shannon_divergence
     from openmm_trajgan.analysis.dynamics import autocorrelation, displacement_divergence, relaxation_time
     from openmm_trajgan.analysis.kinetics import ImpliedTimescales, Microstates, implied_timescales
     from openmm_trajgan.analysis.literature import mdgen_figures
     from openmm_trajgan.analysis.novelty import nearest_window_distances
+    from openmm_trajgan.analysis.radius_of_gyration import ChainSize, chain_size, radii_of_gyration
     from openmm_trajgan.analysis.sketch import sketch
     from openmm_trajgan.analysis.structure import StructureGeometry
     from openmm_trajgan.analysis.structure_comparison import compare_structures
@@ -56,7 +56,7 @@ __all__ = [
 
 _MODULES = {
     "Audit": "audit",
-    "ChainSize": "chain_size",
+    "ChainSize": "radius_of_gyration",
     "Estimate": "uncertainty",
     "FigureOfMerit": "verdict",
     "GroupVerdict": "verdict",
@@ -68,7 +68,7 @@ _MODULES = {
     "ValidityFigure": "validity_report",
     "ValidityReport": "validity_report",
     "autocorrelation": "dynamics",
-    "chain_size": "chain_size",
+    "chain_size": "radius_of_gyration",
     "compare_structures": "structure_comparison",
     "displacement_divergence": "dynamics",
     "free_energy_surface": "distributions",
@@ -77,7 +77,7 @@ _MODULES = {
     "last_core": "two_states",
     "mdgen_figures": "literature",
     "nearest_window_distances": "novelty",
-    "radii_of_gyration": "chain_size",
+    "radii_of_gyration": "radius_of_gyration",
     "relaxation_time": "dynamics",
     "sketch": "sketch",
     "two_state_kinetics": "two_states",

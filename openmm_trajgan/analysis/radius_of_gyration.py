@@ -87,8 +87,12 @@ def radii_of_gyration(positions: NDArray[np.floating]) -> FloatArray:
 
 
 def _figures(series: list[FloatArray]) -> FloatArray:
-    """Mean, standard deviation and relaxation time in frames."""
+    """Mean, standard deviation and relaxation time in frames, between two lags by interpolation."""
     values = np.concatenate(series)
-    longest = max(map(len, series))
     data = as_trajectories([each[:, None] for each in series])
-    return np.array([values.mean(), values.std(), relaxation_time(autocorrelation(data, longest - 1))[0]])
+    correlations = autocorrelation(data, max(map(len, series)) - 1)
+    lag = relaxation_time(correlations)[0]
+    if np.isfinite(lag) and lag > 0:
+        before, after = correlations[int(lag) - 1 : int(lag) + 1, 0]
+        lag += (after - np.exp(-1)) / (before - after)
+    return np.array([values.mean(), values.std(), lag])

@@ -10,7 +10,7 @@ from openmm_trajgan.analysis import chain_size
 from openmm_trajgan.errors import InputError
 
 MEAN, DEVIATION, MEMORY = 5.0, 0.5, 0.9  # nm, nm, correlation from frame to frame
-RELAXATION = math.ceil(-1 / math.log(MEMORY))  # frames, the first lag at most 1/e
+RELAXATION = -1 / math.log(MEMORY)  # frames
 
 
 def breathing(rng, n_frames):
