@@ -23,7 +23,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 N_FRAMES = 2500  # per replica, one every 3 ps
-N_TRAIN, N_UNSEEN = 5, 3  # replicas
+N_TRAIN, N_UNSEEN = 4, 2  # replicas
 MINUTES = 3.0  # of training
 LAG = 20  # frames, for TICA
 
