@@ -23,7 +23,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 N_FRAMES = 2500  # per replica, one every 3 ps
-N_TRAIN, N_UNSEEN = 4, 2  # replicas
+N_TRAIN, N_UNSEEN, N_GENERATED = 4, 2, 8  # trajectories
 MINUTES = 3.0  # of training
 LAG = 20  # frames, for TICA
 
@@ -32,6 +32,13 @@ def unexplained(latent: tg.Latent, distances: tg.FeatureTrajectories) -> float:
     """Share of the variance of distances that does not come back from the latent."""
     frames = np.concatenate(list(distances))
     return float(np.square(frames - latent.decode(latent.transform(frames))).sum() / np.square(frames - frames.mean(axis=0)).sum())
+
+
+def outside(data: tg.FeatureTrajectories, train: tg.FeatureTrajectories) -> float:
+    """Share of frames that lie more than a tenth of its width beyond the rectangle of the training data."""
+    known, frames = np.concatenate(list(train)), np.concatenate(list(data))
+    margin = 0.1 * np.ptp(known, axis=0)
+    return float(((frames < known.min(axis=0) - margin) | (frames > known.max(axis=0) + margin)).any(axis=1).mean())
 
 
 def main() -> None:
@@ -56,12 +63,19 @@ def main() -> None:
     gan = tg.TrajGAN().fit(plane, minutes=MINUTES, seed=4)
     gan.save("alpha_synuclein.trajgan")
     pca.save("alpha_synuclein.latent")
-    generated = gan.generate(n_frames=N_FRAMES, n_trajectories=N_UNSEEN, seed=5)
+    generated = gan.generate(n_frames=N_FRAMES, n_trajectories=N_GENERATED, seed=5)
+    held_out = pca.transform_trajectories(unseen.trajectories())
+    print("share of frames more than a tenth of its width outside the region that the training data cover:")
+    for name, data in (("unseen MD", held_out), ("generated", generated)):
+        print(f"  {name:10} {outside(data, plane):.4f}")
 
     # Back to coordinates. The first way gives the 28 beads between which distances are features, the second all 140.
     topology, library = alpha_synuclein.topology(), np.concatenate([train.structures([name]) for name in train.streams])
     beads = np.unique(np.array(features.schema.atoms))
-    structures = {"unseen MD": [unseen.structures([name]) for name in unseen.streams]}
+    structures = {
+        "training MD": [train.structures([name]) for name in train.streams],
+        "unseen MD": [unseen.structures([name]) for name in unseen.streams],
+    }
     for name, method in (("decoded", "distance_geometry"), ("nearest frames", "nearest_frames")):
         universes = [
             tg.to_universe(generated, topology, library, featurizer=pca, method=method, trajectory=index)
@@ -80,10 +94,8 @@ def main() -> None:
                 print(f"{name:14} {n_beads:3} beads  {figures}     {size.relaxation[0]:5.0f} ± {size.relaxation[1]:.0f}")
 
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
-    seen = np.concatenate(list(pca.transform_trajectories(unseen.trajectories())))
-    made = np.concatenate(list(generated))
-    left.plot(*seen.T, ".", ms=1, alpha=0.3, label="unseen MD")
-    left.plot(*made.T, ".", ms=1, alpha=0.3, label="generated")
+    for name, data in (("generated", generated), ("training MD", plane)):
+        left.plot(*np.concatenate(list(data)).T, ".", ms=1, alpha=0.3, label=name)
     left.set(xlabel="principal component 1, nm", ylabel="principal component 2, nm", title="the plane that was learned")
     left.legend(markerscale=8)
     for name, trajectories in structures.items():
@@ -91,7 +103,7 @@ def main() -> None:
         right.hist(np.concatenate([radii_of_gyration(each) for each in shown]), 40, density=True, histtype="step", label=name)
     right.set(xlabel=f"radius of gyration of {len(beads)} beads, nm", ylabel="density, 1/nm", title="after decoding")
     right.legend()
-    figure.savefig("alpha_synuclein.png", dpi=120)
+    figure.savefig("alpha_synuclein.png", dpi=100)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ SYSTEM = "p450_binding"
 N_FRAMES = 3000  # per replica, one every 8 ps
 N_TRAIN, N_UNSEEN = 6, 3  # replicas
 MINUTES = 3.0  # of training
-WINDOW = 64  # frames, half a ns, in which the ligand comes or goes about twice
+WINDOW = 64  # frames, half a ns, about as long as the ligand stays
 DISPLACEMENT = "ligand displacement"  # nm, from the place where the ligand is bound
 BOUND, UNBOUND = 0.3, 1.2  # nm, where the cores of the two states begin: what is between belongs to the one visited last
 

@@ -85,12 +85,14 @@ def test_the_chain_in_a_plane_runs(tmp_path):
         "alpha_synuclein",
         tmp_path,
         ("N_FRAMES = 2500", "N_FRAMES = 40"),
-        ("N_TRAIN, N_UNSEEN = 4, 2", "N_TRAIN, N_UNSEEN = 1, 1"),
+        ("N_TRAIN, N_UNSEEN, N_GENERATED = 4, 2, 8", "N_TRAIN, N_UNSEEN, N_GENERATED = 1, 1, 1"),
         ("minutes=MINUTES", "steps=4"),
         ("2, seed=3)", "2, epochs=2, seed=3)"),
         ("LAG = 20", "LAG = 2"),
     )
-    assert [line.split()[:2] for line in printed.splitlines()[-5:]] == [
+    assert [line.split()[:2] for line in printed.splitlines()[-7:]] == [
+        ["training", "MD"],
+        ["training", "MD"],
         ["unseen", "MD"],
         ["unseen", "MD"],
         ["decoded", "28"],
