@@ -75,7 +75,7 @@ def test_binding_runs(tmp_path):
         ("BOUND, UNBOUND = 0.3, 1.2", "BOUND, UNBOUND = 2.0, -1.0"),  # so few frames may not see both
         ("n_frames=10 * N_FRAMES", "n_frames=N_FRAMES"),
     )
-    assert [line.split()[0] for line in printed.splitlines()[1:]] == ["training", "unseen", "generated"]
+    assert [line.split()[0] for line in printed.splitlines()[1:]] == ["training", "unseen", "generated", "generated"]
     universe = MDAnalysis.Universe(tmp_path / "binding.pdb", tmp_path / "binding.xtc")
     assert (len(universe.atoms), universe.trajectory.n_frames) == (373, 16)
 
