@@ -32,24 +32,83 @@ def test_quick_start_runs(tmp_path):
     assert (len(universe.atoms), universe.trajectory.n_frames) == (22, 300)
 
 
+def run_short(name: str, folder: Path, *changes: tuple[str, str]) -> str:
+    """Run an example with other numbers in it and return what it printed."""
+    code = (ROOT / "examples" / f"{name}.py").read_text()
+    for long, short in changes:
+        assert code.count(long) == 1, long
+        code = code.replace(long, short)
+    (folder / f"{name}.py").write_text(code)
+    environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
+    command = [sys.executable, f"{name}.py"]
+    done = subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert (folder / f"{name}.png").stat().st_size > 10_000
+    return done.stdout
+
+
 def test_folding_of_trp_cage_runs(tmp_path):
-    code = (ROOT / "examples" / "trp_cage.py").read_text()
-    for long, short in (
+    printed = run_short(
+        "trp_cage",
+        tmp_path,
         ("N_FRAMES = 4000", "N_FRAMES = 60"),
         ("minutes=MINUTES", "steps=4"),
         ("n_replicas=3 * len(TRAINED)", "n_replicas=len(TRAINED)"),
         ("n_replicas=3,", "n_replicas=1,"),
         ("WINDOW = 64", "WINDOW = 16"),
         ("FOLDED, UNFOLDED = 0.8, 0.35", "FOLDED, UNFOLDED = -1.0, 2.0"),  # so few frames may not see both
-    ):
-        assert code.count(long) == 1
-        code = code.replace(long, short)
-    (tmp_path / "trp_cage.py").write_text(code)
-    environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
-    command = [sys.executable, "trp_cage.py"]
-    done = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True, env=environment)
-    lines = done.stdout.splitlines()
+    )
+    lines = printed.splitlines()
     assert [line.split()[0] for line in lines[1:]] == ["285", "300", "315", "330", "345"]
     assert "never trained on" in lines[3]
-    assert (tmp_path / "trp_cage.png").stat().st_size > 10_000
     assert (tmp_path / "trp_cage.trajgan").exists()
+
+
+def test_binding_runs(tmp_path):
+    printed = run_short(
+        "p450_binding",
+        tmp_path,
+        ("N_FRAMES = 3000", "N_FRAMES = 60"),
+        ("N_TRAIN, N_UNSEEN = 6, 3", "N_TRAIN, N_UNSEEN = 2, 1"),
+        ("minutes=MINUTES", "steps=4"),
+        ("WINDOW = 64", "WINDOW = 16"),
+        ("BOUND, UNBOUND = 0.3, 1.2", "BOUND, UNBOUND = 2.0, -1.0"),  # so few frames may not see both
+        ("n_frames=10 * N_FRAMES", "n_frames=N_FRAMES"),
+    )
+    assert [line.split()[0] for line in printed.splitlines()[1:]] == ["training", "unseen", "generated", "generated"]
+    universe = MDAnalysis.Universe(tmp_path / "binding.pdb", tmp_path / "binding.xtc")
+    assert (len(universe.atoms), universe.trajectory.n_frames) == (373, 16)
+
+
+def test_the_chain_in_a_plane_runs(tmp_path):
+    printed = run_short(
+        "alpha_synuclein",
+        tmp_path,
+        ("N_FRAMES = 2500", "N_FRAMES = 40"),
+        ("N_TRAIN, N_UNSEEN, N_GENERATED = 4, 2, 8", "N_TRAIN, N_UNSEEN, N_GENERATED = 1, 1, 1"),
+        ("minutes=MINUTES", "steps=4"),
+        ("2, seed=3)", "2, epochs=2, seed=3)"),
+        ("LAG = 20", "LAG = 2"),
+    )
+    assert [line.split()[:2] for line in printed.splitlines()[-7:]] == [
+        ["training", "MD"],
+        ["training", "MD"],
+        ["unseen", "MD"],
+        ["unseen", "MD"],
+        ["decoded", "28"],
+        ["nearest", "frames"],
+        ["nearest", "frames"],
+    ]
+    assert len(MDAnalysis.Universe(tmp_path / "alpha_synuclein.pdb").atoms) == 140
+
+
+def test_windows_of_the_origin_run(tmp_path):
+    printed = run_short(
+        "triple_well",
+        tmp_path,
+        ("N_FRAMES = triple_well.ORIGIN_WINDOW", "N_FRAMES = 200"),
+        ("N_REPLICAS, N_UNSEEN = triple_well.N_REPLICAS, 20", "N_REPLICAS, N_UNSEEN = 30, 10"),
+        ("minutes=MINUTES", "steps=4"),
+    )
+    assert [line.split()[0] for line in printed.splitlines()[1:]] == ["training", "unseen", "generated"]
+    assert (tmp_path / "triple_well.trajgan").exists()

@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     from openmm_trajgan.analysis.kinetics import ImpliedTimescales, Microstates, implied_timescales
     from openmm_trajgan.analysis.literature import mdgen_figures
     from openmm_trajgan.analysis.novelty import nearest_window_distances
+    from openmm_trajgan.analysis.radius_of_gyration import ChainSize, chain_size, radii_of_gyration
     from openmm_trajgan.analysis.sketch import sketch
     from openmm_trajgan.analysis.structure import StructureGeometry
     from openmm_trajgan.analysis.structure_comparison import compare_structures
+    from openmm_trajgan.analysis.two_states import TwoStates, last_core, two_state_kinetics
     from openmm_trajgan.analysis.uncertainty import Estimate
     from openmm_trajgan.analysis.validity import StructureValidity
     from openmm_trajgan.analysis.validity_report import ValidityFigure, ValidityReport
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Audit",
+    "ChainSize",
     "Estimate",
     "FigureOfMerit",
     "GroupVerdict",
@@ -32,22 +35,28 @@ __all__ = [
     "Microstates",
     "StructureGeometry",
     "StructureValidity",
+    "TwoStates",
     "ValidityFigure",
     "ValidityReport",
     "autocorrelation",
+    "chain_size",
     "compare_structures",
     "displacement_divergence",
     "free_energy_surface",
     "implied_timescales",
     "jensen_shannon_divergence",
+    "last_core",
     "mdgen_figures",
     "nearest_window_distances",
+    "radii_of_gyration",
     "relaxation_time",
     "sketch",
+    "two_state_kinetics",
 ]
 
 _MODULES = {
     "Audit": "audit",
+    "ChainSize": "radius_of_gyration",
     "Estimate": "uncertainty",
     "FigureOfMerit": "verdict",
     "GroupVerdict": "verdict",
@@ -55,18 +64,23 @@ _MODULES = {
     "Microstates": "kinetics",
     "StructureGeometry": "structure",
     "StructureValidity": "validity",
+    "TwoStates": "two_states",
     "ValidityFigure": "validity_report",
     "ValidityReport": "validity_report",
     "autocorrelation": "dynamics",
+    "chain_size": "radius_of_gyration",
     "compare_structures": "structure_comparison",
     "displacement_divergence": "dynamics",
     "free_energy_surface": "distributions",
     "implied_timescales": "kinetics",
     "jensen_shannon_divergence": "distributions",
+    "last_core": "two_states",
     "mdgen_figures": "literature",
     "nearest_window_distances": "novelty",
+    "radii_of_gyration": "radius_of_gyration",
     "relaxation_time": "dynamics",
     "sketch": "sketch",
+    "two_state_kinetics": "two_states",
 }
 
 

@@ -1,5 +1,6 @@
 """Latents that have a decoder to structures: decoded to the features below them, and these to structures."""
 
+from dataclasses import replace
 from typing import Self
 
 import MDAnalysis
@@ -16,7 +17,8 @@ class Decoded:
 
     The decoder answers with the features that the latent was made from; another backmapper takes it from there. It averages over
     all that the latent does not hold, so its distances or torsions need not fit together: compare the latent of the
-    structures with the generated one.
+    structures with the generated one. Far from what it was fitted to a decoder may answer with negative distances; they
+    become 0, and the flag ``"below_zero"`` marks these frames.
 
     Parameters
     ----------
@@ -82,6 +84,7 @@ class Decoded:
             )
         self.inner.fit(features, reference)
         self._decode = decode
+        self._distances = np.array([kind == "distance" for kind in features.schema.kinds])
         self._n_latent, self._n_features = featurizer.schema.n_features, features.schema.n_features
         return self
 
@@ -119,4 +122,6 @@ class Decoded:
                 f"expected decoded features {(len(latents), self._n_features)}, found {decoded.shape}; "
                 "use the decoder that belongs to these features"
             )
-        return self.inner.backmap(decoded, rng=rng)
+        below_zero = (decoded < 0) & self._distances
+        structures = self.inner.backmap(np.where(below_zero, 0, decoded), rng=rng)
+        return replace(structures, flags={**structures.flags, "below_zero": below_zero.any(axis=1)})

@@ -17,4 +17,5 @@ SYSTEM = replace(
     name="alanine_dipeptide_500K",
     title="alanine dipeptide in implicit water, 500 K",
     build=build,
+    temperature=TEMPERATURE,
 )

@@ -183,4 +183,5 @@ SYSTEM = SimulatedSystem(
     features=features,
     report_interval=100,
     topology=topology,
+    temperature=TEMPERATURE,
 )

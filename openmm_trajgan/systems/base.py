@@ -10,6 +10,7 @@ from openmm_trajgan.errors import InputError
 from openmm_trajgan.features.base import Featurizer
 
 LARGEST_SEED = 2**31 - 1
+TEMPERATURE_LABEL = "temperature, K"
 
 
 def openmm_seed(seed: int) -> int:
@@ -52,9 +53,11 @@ class SimulatedSystem:
         Conditions to learn from, such as temperatures, for replicas in turn; empty for a system with one condition. A simulation
         is at one of them.
     label_name
-        What the labels are, with the unit, for example ``"temperature, K"``.
+        What the labels are, with the unit, for example `TEMPERATURE_LABEL`.
     with_structure
         ``with_structure(text)`` returns the same system made of another structure, a PDB entry or file; None if there is one only.
+    temperature
+        K, at which it is simulated unless labels say otherwise.
     """
 
     name: str
@@ -67,7 +70,12 @@ class SimulatedSystem:
     labels: tuple[float, ...] = ()
     label_name: str = ""
     with_structure: Callable[[str], "SimulatedSystem"] | None = None
+    temperature: float = 300.0
 
     def simulation(self, seed: int, n_replicas: int = 1, label: float | None = None) -> app.Simulation:
         """Build a simulation, at the condition `label` or, without, at the one that the system has by default."""
         return self.build(seed, n_replicas) if label is None else self.build(seed, n_replicas, label)
+
+    def temperature_at(self, label: float | None = None) -> float:
+        """Return the temperature, K: the label if labels are temperatures, else that of the system."""
+        return label if label is not None and self.label_name == TEMPERATURE_LABEL else self.temperature

@@ -72,4 +72,5 @@ SYSTEM = SimulatedSystem(
     features=features,
     report_interval=20,
     replicas_per_context=N_REPLICAS,
+    temperature=TEMPERATURE,
 )

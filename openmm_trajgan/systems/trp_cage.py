@@ -26,7 +26,7 @@ from openmm_trajgan.errors import InputError
 from openmm_trajgan.features.collective_variables import RMSD, RadiusOfGyration
 from openmm_trajgan.features.concatenate import Concatenate
 from openmm_trajgan.features.contacts import NativeContacts
-from openmm_trajgan.systems.base import SimulatedSystem, openmm_seed
+from openmm_trajgan.systems.base import TEMPERATURE_LABEL, SimulatedSystem, openmm_seed
 
 TEMPERATURES = (285.0, 300.0, 315.0, 330.0, 345.0)  # K
 STEP_SIZE = 0.03  # ps
@@ -171,5 +171,5 @@ SYSTEM = SimulatedSystem(
     report_interval=200,
     topology=topology,
     labels=TEMPERATURES,
-    label_name="temperature, K",
+    label_name=TEMPERATURE_LABEL,
 )

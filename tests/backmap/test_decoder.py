@@ -53,6 +53,15 @@ def test_through_distances(distances, walk):
     assert set(structures.flags) >= {"not_3d", "stress"}
 
 
+def test_a_decoder_that_overshoots(distances, walk):
+    latent = Turned(distances)
+    features = distances(np.stack([ts.positions / 10 for ts in walk.trajectory]))
+    features[3, 0] = -0.1
+    structures = Decoded(DistanceGeometry()).fit(latent, walk).backmap(features @ latent.matrix, rng=RNG)
+    assert np.flatnonzero(structures.flags["below_zero"]).tolist() == [3]
+    assert np.isfinite(structures.positions).all()
+
+
 def test_through_torsions(featurizer, md, reference):
     latent = Turned(featurizer)
     structures = Decoded(InternalCoordinates()).fit(latent, md).backmap(latent(reference), rng=RNG)

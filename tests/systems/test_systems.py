@@ -24,7 +24,9 @@ def dipeptide():
 @pytest.mark.parametrize("name", NAMES)
 def test_every_system_is_ready_to_run(name):
     system = get_system(name)
-    simulation, features = system.build(3, 1), system.features()
+    label = system.labels[-1] if system.labels else None
+    simulation, features = system.simulation(3, 1, label), system.features()
+    assert simulation.integrator.getTemperature()._value == pytest.approx(system.temperature_at(label))
     state = simulation.context.getState(positions=True)
     assert system.name == name
     assert (simulation.currentStep, state.getStepCount(), state.getTime()._value) == (0, 0, 0.0)

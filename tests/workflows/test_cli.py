@@ -245,8 +245,8 @@ def test_typing_mistakes(trajgan, model, tmp_path, folder_of_npy, untouched):
     assert_refused(result, "at least 4 frames", "found 3", untouched=untouched())
     result = trajgan("collect", "water", "--frames", 5, "--out", tmp_path / "w")
     assert_refused(result, "no system named 'water'", untouched=untouched())
-    result = trajgan("demo", "trp_cage", "--out", tmp_path / "d")
-    assert_refused(result, "trp_cage: no demonstration of it yet", "use trajgan collect trp_cage", untouched=untouched())
+    result = trajgan("demo", "water", "--out", tmp_path / "d")
+    assert_refused(result, "no system named 'water'", untouched=untouched())
     result = trajgan("train", folder_of_npy, *TRAIN, "--out", tmp_path / "no" / "m.trajgan")
     assert_refused(result, "no such folder", untouched=untouched())
     assert trajgan("train", folder_of_npy, "--windowlength", 8)[0] == 2

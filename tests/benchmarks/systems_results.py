@@ -1,0 +1,159 @@
+"""The table of results in README: ``trajgan demo`` of every system with several seeds, in numbers.
+
+Run ``OMP_NUM_THREADS=1 python tests/benchmarks/systems_results.py --out results.json`` (hours for all systems and three seeds;
+``--systems`` and ``--seeds`` choose, ``--quick`` only shows that it works). Demonstrations go to ``--folder``; one that is complete
+there is not run again. The JSON file holds a row for each system, condition and seed; the table, a row for each system and
+condition with the mean over the seeds and half the range in brackets, goes to standard output (``--table`` reads such a file).
+
+Columns: frames of MD and seconds it learned from and for; Jensen-Shannon divergence of the first two features jointly;
+slowest implied timescale divided by that of held-out MD; the length of MD that the generated trajectories are worth by the least of
+distributions, dynamics and kinetics, in units of the training data (> where the noise of held-out MD hides any difference); what is
+said of copying; and simulated time per CPU second on one thread, generated over MD (integration and features; one replica).
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from openmm_trajgan import TrajGAN
+from openmm_trajgan.systems import NAMES, get_system
+
+SECONDS = 5.0  # of CPU time that speeds are measured for
+
+
+def demonstrate(system: str, seed: int, folder: Path, quick: bool) -> Path:
+    """Run the demonstration, unless it is there, and return its folder."""
+    out = folder / f"{system}-{seed}{'-quick' if quick else ''}"
+    if not (out / "complete").exists():
+        command = [sys.executable, "-m", "openmm_trajgan", "demo", system, "--seed", str(seed), "--out", str(out)]
+        command += ["--quick"] * quick + ["--resume"] * out.exists()
+        start = time.perf_counter()
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        (out / "complete").write_text(f"{time.perf_counter() - start:.1f}\n")
+    return out
+
+
+def simulated_per_second(name: str) -> float:
+    """Time that MD covers in a second of CPU time, ps."""
+    system = get_system(name)
+    simulation, features = system.simulation(1, 1, system.labels[0] if system.labels else None), system.features()
+    interval, start, n_frames = system.report_interval * simulation.integrator.getStepSize()._value, time.process_time(), 0
+    while time.process_time() - start < SECONDS:
+        simulation.step(system.report_interval)
+        features(simulation.context.getState(positions=True).getPositions(asNumpy=True)._value)
+        n_frames += 1
+    return float(n_frames * interval / (time.process_time() - start))
+
+
+def generated_per_second(gan: TrajGAN, label: float | None) -> float:
+    """Time that generated trajectories cover in a second of CPU time, ps."""
+    interval, start, n_frames = gan.schema.frame_interval or 0.0, time.process_time(), 0
+    while time.process_time() - start < SECONDS:
+        n_frames += gan.generate(2000, 20, label=label, seed=1).n_frames
+    return float(n_frames * interval / (time.process_time() - start))
+
+
+def rows(system: str, seed: int, out: Path, simulated: float) -> list[dict[str, Any]]:
+    """Figures of one demonstration, a row for each condition."""
+    gan = TrajGAN.load(out / "model.trajgan")
+    found = []
+    for label in get_system(system).labels or (None,):
+        audit = json.loads((out / f"audit{'' if label is None else f'-{label:g}'}.json").read_text())
+        joint = next(one for one in audit["figures"] if one["name"].startswith("JSD ") and ", " in one["name"])
+        slowest = next((one for one in audit["figures"] if one["name"] == "timescale ratio t2"), None)
+        groups = {one["group"]: one for one in audit["groups"]}
+        worth, frames = audit["worth"], audit["n_frames"]
+        found.append(
+            {
+                "system": system,
+                "label": label,
+                "seed": seed,
+                "training_frames": frames["train"],
+                "held_out_frames": frames["reference"],
+                "generated_frames": frames["generated"],
+                "training_seconds": gan.training_record["seconds"],
+                "training_steps": gan.training_record["n_likelihood_steps"] + gan.training_record["n_adversarial_steps"],
+                "seconds": float((out / "complete").read_text()),
+                "jsd": joint["estimate"]["value"],
+                "jsd_of_training_md": joint["information_floor"],
+                "t2_ratio": None if slowest is None or slowest["estimate"] is None else slowest["estimate"]["value"],
+                "worth_over_training": None if worth is None else worth * frames["generated"] / frames["train"],
+                "standings": {name: one["standing"] for name, one in groups.items()},
+                "copying": copying(groups["copying"]),
+                "structure_unlike_md": [
+                    one["name"] for one in (audit["structure"] or {"figures": []})["figures"] if one["verdict"] == "unlike MD"
+                ],
+                "speed_up": generated_per_second(gan, label) / simulated,
+            }
+        )
+    return found
+
+
+def copying(group: dict[str, Any]) -> str:
+    """Say in a word or two whether windows were copied."""
+    if group["standing"] != "fails":
+        return {"indistinguishable from MD": "none"}.get(group["standing"], str(group["standing"]))
+    return "none, but unlike MD" if "no sign of copying" in group["sentence"] else "nearer than MD"
+
+
+def table(results: list[dict[str, Any]]) -> str:
+    """Return the rows of README, mean over the seeds and half the range."""
+    lines = [
+        "| system | training frames | training, s | JSD | t₂ ratio | worth, in training lengths | copying | speed-up | seeds |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for system, label in dict.fromkeys((one["system"], one["label"]) for one in results):
+        here = [one for one in results if (one["system"], one["label"]) == (system, label)]
+        numbers = [
+            spread([one[name] for one in here], digits)
+            for name, digits in (("jsd", 2), ("t2_ratio", 3), ("worth_over_training", 2), ("speed_up", 2))
+        ]
+        lines.append(
+            f"| {system}{'' if label is None else f', {label:g} K'} | {here[0]['training_frames']} | "
+            f"{spread([one['training_seconds'] for one in here], 3)} | {numbers[0]} | {numbers[1]} | {numbers[2]} | "
+            f"{', '.join(sorted({one['copying'] for one in here}))} | {numbers[3]} | {len(here)} |"
+        )
+    return "\n".join(lines)
+
+
+def spread(values: list[float | None], digits: int) -> str:
+    """Mean and half the range; those without a number are named."""
+    known = [value for value in values if value is not None]
+    if not known:
+        return "> any that can be told"
+    half = (max(known) - min(known)) / 2
+    missing = f", {len(values) - len(known)} without a number" if len(known) < len(values) else ""
+    return f"{np.mean(known):.{digits}g} ({half:.1g}{missing})" if len(values) > 1 else f"{known[0]:.{digits}g}"
+
+
+def main(systems: list[str], seeds: list[int], folder: Path, out: Path, quick: bool) -> None:
+    """Run, write after each demonstration, and print the table."""
+    folder.mkdir(parents=True, exist_ok=True)
+    results: list[dict[str, Any]] = []
+    for system in systems:
+        simulated = simulated_per_second(system)
+        for seed in seeds:
+            results += rows(system, seed, demonstrate(system, seed, folder, quick), simulated)
+            out.write_text(json.dumps(results, indent=1) + "\n")
+    sys.stdout.write(table(results) + "\n")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--systems", nargs="+", choices=NAMES, default=list(NAMES))
+    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
+    parser.add_argument("--folder", type=Path, default=Path("demonstrations"))
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--table", type=Path)
+    parser.add_argument("--out", type=Path, default=Path("results.json"))
+    arguments = parser.parse_args()
+    if arguments.table is not None:
+        sys.stdout.write(table(json.loads(arguments.table.read_text())) + "\n")
+    else:
+        main(arguments.systems, arguments.seeds, arguments.folder, arguments.out, arguments.quick)
