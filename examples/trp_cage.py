@@ -10,9 +10,9 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
-from numpy.typing import NDArray
 
 import openmm_trajgan as tg
+from openmm_trajgan.analysis import TwoStates, two_state_kinetics
 from openmm_trajgan.systems import trp_cage
 from openmm_trajgan.workflows.collect import collect_system
 
@@ -27,24 +27,9 @@ WINDOW = 64  # frames, about the time in which the molecule forgets whether it w
 FOLDED, UNFOLDED = 0.8, 0.35  # fraction of native contacts, from which on the molecule counts as one or the other
 
 
-def last_core(fraction: NDArray[np.floating]) -> NDArray[np.intp]:
-    """1 while a trajectory was last folded, 0 while it was last unfolded, -1 before either: a molecule between is not there yet."""
-    cores = np.where(fraction > FOLDED, 1, np.where(fraction < UNFOLDED, 0, -1))
-    newest = np.maximum.accumulate(np.where(cores >= 0, np.arange(len(cores)), -1))
-    return np.where(newest >= 0, cores[newest], -1)
-
-
-def summary(trajectories: tg.FeatureTrajectories) -> tuple[float, float, float]:
-    """Folded fraction, and the mean times in ns that the molecule needs to fold and to unfold."""
-    states = [last_core(series[:, 0]) for series in trajectories]
-    pairs = np.concatenate([np.stack([series[:-1], series[1:]]) for series in states], axis=1)
-    interval = trajectories.schema.frame_interval / 1000
-    times = []
-    for here, there in ((0, 1), (1, 0)):
-        left = ((pairs[0] == here) & (pairs[1] == there)).sum()
-        times.append((pairs[0] == here).sum() * interval / left if left else np.nan)
-    folded = np.mean([np.mean(series[:, 0] > 0.6) for series in trajectories])
-    return float(folded), times[0], times[1]
+def folding(trajectories: tg.FeatureTrajectories, temperature: float) -> TwoStates:
+    """Folded and unfolded: their populations and the mean times between them, with standard errors."""
+    return two_state_kinetics(trajectories, trajectories.schema.names[0], (FOLDED, UNFOLDED), temperature=temperature)
 
 
 def main() -> None:
@@ -60,9 +45,9 @@ def main() -> None:
     gan = tg.TrajGAN(window_length=WINDOW).fit(train, labels=train.labels, minutes=MINUTES, seed=3)
     gan.save("trp_cage.trajgan")
 
-    # As much as was simulated, at each temperature and at the one in between.
+    # Four times as much as was simulated, at each temperature and at the one in between.
     generated = {
-        temperature: gan.generate(n_frames=N_FRAMES, n_trajectories=3, label=temperature, seed=4)
+        temperature: gan.generate(n_frames=N_FRAMES, n_trajectories=12, label=temperature, seed=4)
         for temperature in trp_cage.TEMPERATURES
     }
     simulated = {
@@ -71,16 +56,16 @@ def main() -> None:
     }
     simulated[LEFT_OUT] = unseen.trajectories()
 
-    print("temperature  folded (MD, generated)  folding time, ns  unfolding time, ns")
+    print("temperature     folded fraction: MD, generated     time to fold, ns     time to unfold, ns     (± standard error)")
     for temperature in trp_cage.TEMPERATURES:
-        (folded, folding, unfolding), (g_folded, g_folding, g_unfolding) = (
-            summary(source[temperature]) for source in (simulated, generated)
-        )
-        note = "  never trained on" if temperature == LEFT_OUT else ""
-        print(
-            f"{temperature:6g} K     {folded:6.2f} {g_folded:6.2f}         {folding:5.2f} {g_folding:5.2f}      "
-            f"{unfolding:5.2f} {g_unfolding:5.2f}{note}"
-        )
+        both = [folding(source[temperature], temperature) for source in (simulated, generated)]
+        columns = [", ".join(f"{states.fraction:.2f} ± {states.fraction_error:.2f}" for states in both)]
+        for direction in (1, 0):  # times go from folded to unfolded, and back
+            columns.append(
+                ", ".join(f"{states.times[direction] / 1000:.2f} ± {states.time_errors[direction] / 1000:.2f}" for states in both)
+            )
+        note = "   never trained on" if temperature == LEFT_OUT else ""
+        print(f"{temperature:g} K     {'     '.join(columns)}{note}")
 
     # Folding on demand: begin with an unfolded frame of the simulation, end with a folded one, and draw what lies between.
     frames = np.concatenate(list(simulated[LEFT_OUT]))
@@ -89,7 +74,8 @@ def main() -> None:
 
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
     for name, source, style in (("simulated", simulated, "o-"), ("generated", generated, "s--")):
-        left.plot(trp_cage.TEMPERATURES, [summary(source[t])[0] for t in trp_cage.TEMPERATURES], style, label=name)
+        fractions = [folding(source[temperature], temperature).fraction for temperature in trp_cage.TEMPERATURES]
+        left.plot(trp_cage.TEMPERATURES, fractions, style, label=name)
     left.axvline(LEFT_OUT, color="0.8", zorder=0)
     left.set(xlabel="temperature, K", ylabel="folded fraction", title=f"{LEFT_OUT:g} K was left out of the training")
     left.legend()

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from openmm_trajgan.analysis.literature import mdgen_figures
     from openmm_trajgan.analysis.novelty import nearest_window_distances
     from openmm_trajgan.analysis.radius_of_gyration import ChainSize, chain_size, radii_of_gyration
-    from openmm_trajgan.analysis.sketch import sketch
     from openmm_trajgan.analysis.structure import StructureGeometry
     from openmm_trajgan.analysis.structure_comparison import compare_structures
+    from openmm_trajgan.analysis.structure_sketch import sketch
     from openmm_trajgan.analysis.two_states import TwoStates, last_core, two_state_kinetics
     from openmm_trajgan.analysis.uncertainty import Estimate
     from openmm_trajgan.analysis.validity import StructureValidity
@@ -79,7 +79,7 @@ _MODULES = {
     "nearest_window_distances": "novelty",
     "radii_of_gyration": "radius_of_gyration",
     "relaxation_time": "dynamics",
-    "sketch": "sketch",
+    "sketch": "structure_sketch",
     "two_state_kinetics": "two_states",
 }
 

@@ -248,7 +248,7 @@ class Audit:
         """Draw a few generated structures, evenly spaced; none without coordinates."""
         if self.universe is None:
             return []
-        from openmm_trajgan.analysis.sketch import sketch
+        from openmm_trajgan.analysis.structure_sketch import sketch
 
         frames = np.linspace(0, len(self.universe.universe.trajectory) - 1, N_SKETCHES).round().astype(int)
         return [sketch(self.universe, int(frame)) for frame in dict.fromkeys(frames.tolist())]

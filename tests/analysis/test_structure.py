@@ -9,9 +9,9 @@ from openmm import unit
 from scipy.spatial.distance import jensenshannon
 
 from openmm_trajgan.analysis.frame_blocks import StructureObservables
-from openmm_trajgan.analysis.sketch import sketch
 from openmm_trajgan.analysis.structure import StructureGeometry
 from openmm_trajgan.analysis.structure_comparison import compare_structures
+from openmm_trajgan.analysis.structure_sketch import sketch
 from openmm_trajgan.backmap import InternalCoordinates
 from openmm_trajgan.errors import InputError
 from openmm_trajgan.systems import alanine_dipeptide
