@@ -218,7 +218,7 @@ class ShardStore:
             path, n_frames = folder / f"{segment:06d}-{first:012d}.rows", 0
         while len(self._open) >= _OPEN_FILES:
             self._release(next(iter(self._open)))
-        file = FileIO(path, "ab")
+        file = FileIO(str(path), "ab")
         try:
             file.truncate(n_frames * self._reader.dtype.itemsize)  # a row torn by a crash was never acknowledged
             sync_folder(folder)
