@@ -139,7 +139,7 @@ class FrameRecorder:
         self._break = True
 
     def record(self, step: int, time: float, positions: NDArray[np.floating], box: NDArray[np.floating] | None) -> None:
-        """Store one frame.
+        """Store one frame, unless it is the one stored last.
 
         Parameters
         ----------
@@ -174,6 +174,8 @@ class FrameRecorder:
                 f"step {step} ({time:g} ps), stream {self._streams[replica]!r}: feature {self._features.schema.names[column]!r} "
                 f"is {values[replica, column]}; nothing of this frame was stored"
             )
+        if step == self.last_step and time == self._last_time and not self._break:
+            return
         segment, on_step, spacing = self._segment, False, 0.0
         if self.last_step is not None:
             on_step = step == self.last_step + self.interval

@@ -111,6 +111,18 @@ def test_a_reporter_removed_and_added_again_without_missing_a_frame_goes_on(chai
     assert np.array_equal(only_series(buffer), only_series(expected))
 
 
+def test_a_frame_reported_twice_is_stored_once(chain, features):
+    simulation, buffer = chain(), WindowBuffer(schema=features.schema)
+    reporter = WindowReporter(buffer, INTERVAL, features)
+    simulation.reporters += [reporter, reporter]
+    simulation.step(20)
+    reporter.describeNextReport(simulation)
+    reporter.report(simulation, simulation.context.getState(positions=True))
+    simulation.step(20)
+    assert buffer.steps("replica0").tolist() == [10, 20, 30, 40]
+    assert len(buffer.trajectories()) == 1
+
+
 def test_another_interval_needs_another_buffer_and_may_stand_beside_the_first(chain, features):
     simulation, every_10, every_4 = chain(), WindowBuffer(schema=features.schema), WindowBuffer(schema=features.schema)
     simulation.reporters.append(WindowReporter(every_10, 10, features))
@@ -275,7 +287,7 @@ def interrupts():
 )  # files that an interrupted call left to the collector
 def test_ctrl_c_at_any_moment_of_stepping_costs_no_frame(chain, features, tmp_path, monkeypatch):
     """As in a notebook: interrupted again and again, `simulation.step` goes on in the end as if nothing had been."""
-    monkeypatch.setattr(shards, "FRAMES_PER_SHARD", 32)
+    monkeypatch.setattr(shards, "BYTES_PER_SHARD", 32 * 28)
     n_steps = 1000
 
     def simulate(buffer):
