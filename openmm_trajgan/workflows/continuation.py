@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from openmm_trajgan.errors import InputError
-from openmm_trajgan.models.bundle import ModelBundle
+from openmm_trajgan.models.bundle import CONTRADICTIONS, ModelBundle
 from openmm_trajgan.seeding import Seeds
 from openmm_trajgan.training.checkpoint import contradiction, load_checkpoint, save_checkpoint
 from openmm_trajgan.training.interrupt import deferred_interrupt
@@ -33,6 +33,8 @@ class Continuation:
         Root seed; None draws one, or takes that of the file.
     resume
         Begin with what the file holds, if it exists.
+    device
+        Where noise is drawn.
 
     Attributes
     ----------
@@ -47,7 +49,7 @@ class Continuation:
         If the file belongs to another generation.
     """
 
-    def __init__(self, path: Path | None, about: Mapping[str, Any], *, seed: int | None, resume: bool) -> None:
+    def __init__(self, path: Path | None, about: Mapping[str, Any], *, seed: int | None, resume: bool, device: str = "cpu") -> None:
         self._path = path
         self.state: dict[str, torch.Tensor] | None = None
         if path is None or not (resume and path.exists()):
@@ -64,19 +66,17 @@ class Continuation:
                 raise InputError(
                     f"{path}: belongs to a generation with {name} {found.get(name)}, found {value}; generate anew without resume"
                 )
-        frames, noise = state.get("frames"), state.get("noise")
-        most = (about["trajectories"], about["frames"], about["features"])
-        if (
-            not isinstance(frames, torch.Tensor)
-            or not isinstance(noise, torch.Tensor)
-            or frames.dtype != torch.float32
-            or frames.ndim != 3
-            or (frames.shape[0], frames.shape[2]) != (most[0], most[2])
-            or frames.shape[1] > most[1]
-        ):
-            raise contradiction(
-                path, ValueError("expected frames of that many trajectories and features, and a state of the noise")
-            )
+        try:
+            frames: torch.Tensor = state["frames"]
+            noise: torch.Tensor = state["noise"]
+            n_done = frames.shape[1]
+            if frames.dtype != torch.float32 or frames.shape != (about["trajectories"], n_done, about["features"]):
+                raise ValueError(f"frames: found {frames.dtype} of shape {tuple(frames.shape)}")
+            if n_done > about["frames"]:
+                raise ValueError(f"frames: expected at most {about['frames']}, found {n_done}")
+            torch.Generator(device).set_state(noise)
+        except CONTRADICTIONS as error:
+            raise contradiction(path, error) from error
         self.state = {"frames": frames, "noise": noise}
 
     @property

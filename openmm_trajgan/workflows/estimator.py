@@ -342,7 +342,8 @@ class TrajGAN:
         shape = (n_trajectories, n_frames, self.schema.n_features)
         frames = given_frames(shape, self.bundle.generator.config.window_length, start=start, end=end, given=given)
         path = None if checkpoint is None else Path(checkpoint)
-        run = Continuation(path, about_generation(self.bundle, shape, frames, labels), seed=seed, resume=resume)
+        about = about_generation(self.bundle, shape, frames, labels)
+        run = Continuation(path, about, seed=seed, resume=resume, device=self.device)
         with progress_bar(n_frames, "generating", "frame", done=run.done, shown=progress) as bar, run.saving() as save:
             return generate_trajectories(
                 self.bundle.generator,
