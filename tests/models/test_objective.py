@@ -52,3 +52,13 @@ def test_losses_pull_in_opposite_directions():
     loss, distance = critic_loss(lambda x: 0 * x.sum(dim=1), *samples, 10.0, torch.Generator().manual_seed(0))
     assert distance.item() == 0
     assert loss.item() == pytest.approx(10.0, rel=1e-4), "a flat critic pays the whole penalty"
+
+
+@pytest.mark.parametrize("penalty_weight", [0.0, 10.0])
+def test_the_loss_of_a_linear_critic_has_its_closed_form(penalty_weight):
+    """λ (‖w‖ − 1)² − w·(E[real] − E[fake]), which falls as the critic tells the two apart."""
+    weights = torch.tensor([2.0, 0.0, 1.0], dtype=torch.float64)
+    real, fake = torch.tensor([[3.0, 1.0, 0.0], [1.0, 0.0, 2.0]]).double(), torch.tensor([[0.5, 7.0, 0.0]]).double().expand(2, 3)
+    loss, distance = critic_loss(lambda x: x @ weights, real, fake, penalty_weight, torch.Generator().manual_seed(0))
+    assert distance.item() == pytest.approx(4.0)
+    assert loss.item() == pytest.approx(penalty_weight * (5**0.5 - 1) ** 2 - 4.0)
