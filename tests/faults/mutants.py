@@ -135,7 +135,7 @@ def main(modules: list[str], sample: int | None, minutes: float, seed: int) -> d
     import torch  # noqa: F401
 
     os.chdir(ROOT)
-    rng, until = np.random.default_rng(seed), time.monotonic() + 60 * minutes
+    rng = np.random.default_rng(seed)
     results: dict[str, dict[str, object]] = {}
     queues, seconds = {}, {}
     for module in modules:
@@ -148,6 +148,7 @@ def main(modules: list[str], sample: int | None, minutes: float, seed: int) -> d
         chosen = rng.permutation(len(every))[:sample].tolist()
         queues[module] = [every[index] for index in chosen]
         results[module] = {"mutants": len(every), "tested": 0, "killed": 0, "timed out": 0, "survivors": []}
+    until = time.monotonic() + 60 * minutes
     while any(queues.values()) and time.monotonic() < until:
         for module, queue in queues.items():
             if not queue or time.monotonic() > until:
@@ -162,7 +163,7 @@ def main(modules: list[str], sample: int | None, minutes: float, seed: int) -> d
                 result[found] += 1  # type: ignore[operator]
     tested = sum(result["tested"] for result in results.values())  # type: ignore[misc]
     survived = sum(len(result["survivors"]) for result in results.values())  # type: ignore[arg-type, misc]
-    return {"seed": seed, "tested": tested, "score": round(1 - survived / max(1, tested), 3), "modules": results}
+    return {"seed": seed, "tested": tested, "score": round(1 - survived / tested, 3) if tested else None, "modules": results}
 
 
 if __name__ == "__main__":
