@@ -5,22 +5,23 @@ open shard, ``.rows``, holds rows alone: those behind a torn one, or behind one 
 zeros), were never complete and are not counted.
 """
 
-import mmap
 import os
 import re
 import zlib
 from bisect import bisect_right
 from dataclasses import dataclass
 from functools import lru_cache
-from io import BytesIO
+from io import BytesIO, FileIO
 from pathlib import Path
+from threading import Lock
+from typing import BinaryIO
 
 import numpy as np
 
 from openmm_trajgan.buffer.base import FrameRows
 from openmm_trajgan.errors import InputError
 
-_MAPPED_FILES = 128
+_OPEN_FILES = 128
 _CHECKSUM = re.compile(rb"#crc32=([0-9a-f]{8})\n$")
 
 
@@ -40,14 +41,14 @@ class Shard:
         return self.path.suffix == ".npy"
 
 
-def sealed_content(rows: FrameRows) -> bytes:
-    """Content of a sealed shard."""
-    content = rows.tobytes()
-    mark = b"#crc32=%08x\n" % zlib.crc32(content)
-    header = _header(rows.dtype, len(rows))
-    return header[: -len(mark)] + mark + content
+def write_sealed(file: BinaryIO, rows: FrameRows) -> None:
+    """Write the content of a sealed shard."""
+    mark = b"#crc32=%08x\n" % zlib.crc32(rows)  # type: ignore[arg-type]  # arrays are buffers
+    file.write(_header(rows.dtype, len(rows))[: -len(mark)] + mark)
+    file.write(rows.data)
 
 
+@lru_cache(maxsize=256)
 def _header(dtype: np.dtype[np.void], n_frames: int) -> bytes:
     """Header of an ``.npy`` file; NumPy pads it for shapes of up to 21 digits, so that its size is the same for all of ours."""
     header = BytesIO()
@@ -56,14 +57,29 @@ def _header(dtype: np.dtype[np.void], n_frames: int) -> bytes:
     return header.getvalue()
 
 
+class OpenFile(FileIO):
+    """A file that is closed, without the warning about it, when nobody reads it any more."""
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__(descriptor, "rb", closefd=False)
+
+    def __del__(self) -> None:
+        os.close(self.fileno())
+
+
 class ShardReader:
-    """Reads shards through a bounded number of memory maps."""
+    """Reads shards through a bounded number of open files.
+
+    Frames are read, not mapped into memory: what has been read does not stay resident, and a disk that fails raises an error where
+    a mapped file would end the process.
+    """
 
     def __init__(self, dtype: np.dtype[np.void]) -> None:
         self.dtype = dtype
         self._header_size = len(_header(dtype, 0))
         self._sound: set[Shard] = set()  # sealed shards whose checksum was right
-        self.rows = lru_cache(maxsize=_MAPPED_FILES)(self._map)
+        self._lock = Lock()  # of the places at which the files stand
+        self._file = lru_cache(maxsize=_OPEN_FILES)(self._opened)
 
     def find(self, path: Path, segment: int, first: int) -> Shard:
         """Return the shard in a file; how many whole frames it has follows from the size."""
@@ -87,33 +103,56 @@ class ShardReader:
         backwards = np.flatnonzero(np.diff(steps) <= 0)
         return int(backwards[0]) + 1 if len(backwards) else len(steps)
 
-    def _map(self, shard: Shard) -> FrameRows:
+    def read(self, shard: Shard, start: int, stop: int) -> FrameRows:
+        """Return rows ``start … stop-1`` of a shard.
+
+        Raises
+        ------
+        InputError
+            If they are damaged, or were set aside since the shard was found.
+        """
         try:
-            rows = self._mapped(shard.path, shard.n_frames, shard.inode)
-        except FileNotFoundError:
-            sealed = shard.path.with_suffix(".npy")
-            rows = None if shard.sealed or not sealed.exists() else self._mapped(sealed, shard.n_frames)
+            file, offset = self._file(shard)
         except ValueError as error:
             raise _damaged(shard.path, str(error)) from error
-        if rows is None:
-            raise InputError(
-                f"{shard.path}: its {shard.n_frames} frames are no longer there: a restart set them aside since it was read; "
-                "ask the buffer for its windows again"
-            )
+        rows = np.empty(stop - start, self.dtype)
+        content = rows.view(np.uint8).data
+        with self._lock:
+            file.seek(offset + start * self.dtype.itemsize)
+            n_read = 0
+            while n_read < len(content):
+                n_more = file.readinto(content[n_read:])
+                if not n_more:
+                    raise _set_aside(shard)
+                n_read += n_more
         return rows
 
-    def _mapped(self, path: Path, n_frames: int, inode: int | None = None) -> FrameRows | None:
-        """Frames of a file; None if another file took its place, or it is shorter now."""
+    def forget(self) -> None:
+        """Open files anew; those that were set aside are not read any more."""
+        self._file.cache_clear()
+
+    def _opened(self, shard: Shard) -> tuple[OpenFile, int]:
+        try:
+            return self._opened_as(shard.path, shard, shard.inode)
+        except FileNotFoundError:
+            if shard.sealed:
+                raise _set_aside(shard) from None
+        try:  # it was sealed since
+            return self._opened_as(shard.path.with_suffix(".npy"), shard)
+        except FileNotFoundError:
+            raise _set_aside(shard) from None
+
+    def _opened_as(self, path: Path, shard: Shard, inode: int | None = None) -> tuple[OpenFile, int]:
+        """Open a file unless another one took its place, or it is shorter now."""
         sealed = path.suffix == ".npy"
         offset = self._header_size if sealed else 0
-        with path.open("rb", buffering=0) as file:
-            status = os.fstat(file.fileno())
-            if inode not in (None, status.st_ino) or status.st_size < offset + n_frames * self.dtype.itemsize:
-                return None
-            if sealed:
-                self._require_layout(file.read(offset), (status.st_size - offset) // self.dtype.itemsize)
-            content = mmap.mmap(file.fileno(), offset + n_frames * self.dtype.itemsize, access=mmap.ACCESS_READ)
-        return np.frombuffer(content, self.dtype, n_frames, offset)
+        file = OpenFile(os.open(path, os.O_RDONLY))
+        status = os.fstat(file.fileno())
+        if inode not in (None, status.st_ino) or status.st_size < offset + shard.n_frames * self.dtype.itemsize:
+            raise _set_aside(shard)
+        if sealed:
+            self._require_layout(file.read(offset), (status.st_size - offset) // self.dtype.itemsize)
+        return file, offset
 
     def _require_layout(self, header: bytes, n_frames: int) -> None:
         """Compare a header with the one that is written today, or see whether another writer meant the same."""
@@ -137,7 +176,7 @@ class ShardReader:
         InputError
             If they differ.
         """
-        rows = self.rows(shard)
+        rows = self.read(shard, 0, shard.n_frames)
         if shard.sealed and shard not in self._sound:
             with shard.path.open("rb") as file:
                 written = _CHECKSUM.search(file.read(self._header_size))
@@ -145,6 +184,13 @@ class ShardReader:
                 raise _damaged(shard.path, "its checksum does not match its frames")
             self._sound.add(shard)
         return rows
+
+
+def _set_aside(shard: Shard) -> InputError:
+    return InputError(
+        f"{shard.path}: its {shard.n_frames} frames are no longer there: a restart set them aside since it was read; "
+        "ask the buffer for its windows again"
+    )
 
 
 def _damaged(path: Path, reason: str) -> InputError:
@@ -184,5 +230,6 @@ class ShardSegment:
         return np.concatenate(parts)
 
     def _part(self, shard: Shard, start: int, stop: int) -> FrameRows:
-        whole = stop - start == shard.n_frames
-        return (self._reader.checked if whole else self._reader.rows)(shard)[start - shard.first : stop - shard.first]
+        if stop - start == shard.n_frames:
+            return self._reader.checked(shard)
+        return self._reader.read(shard, start - shard.first, stop - shard.first)

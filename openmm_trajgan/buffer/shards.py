@@ -5,7 +5,7 @@ Layout of a buffer::
     buffer.json                                  format, version, schema
     labels.json                                  condition of each stream, if the simulations had different ones
     streams/<stream>/000000-000000000000.npy     sealed shard: segment 0, frames 0 … n-1 of it
-    streams/<stream>/000000-000000032768.rows    open shard: raw rows, appended one by one, the last may be torn
+    streams/<stream>/000000-000001398101.rows    open shard: raw rows, appended one by one, the last may be torn
     streams/<stream>/structures.npy              a contiguous stretch of all-atom positions, nm
     streams/<stream>/superseded/                 frames that a restart from an earlier checkpoint simulated again
     streams/<stream>/damaged/                    files that `ShardStore.repair` set aside
@@ -34,13 +34,13 @@ from numpy.typing import NDArray
 
 from openmm_trajgan.buffer.base import FrameRows, frame_dtype
 from openmm_trajgan.buffer.locks import StreamLocks
-from openmm_trajgan.buffer.shard import Shard, ShardReader, ShardSegment, sealed_content
+from openmm_trajgan.buffer.shard import Shard, ShardReader, ShardSegment, write_sealed
 from openmm_trajgan.errors import InputError
 from openmm_trajgan.schema import FORMAT_VERSION, FeatureSchema, require_known_version, written_by
 from openmm_trajgan.storage import replacing, sync_folder
 from openmm_trajgan.untrusted import map_npy, parse_json
 
-FRAMES_PER_SHARD = 32768  # large, so that windows of millions of frames are drawn from a few mapped files
+BYTES_PER_SHARD = 32 * 2**20  # large, so that windows of 10⁸ frames are drawn from files that all stay open
 _OPEN_FILES = 128
 _STREAM_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 _SHARD_NAME = re.compile(r"([0-9]{6})-([0-9]{12})\.(npy|rows)")
@@ -199,7 +199,7 @@ class ShardStore:
             self._release(stream)  # the torn row is cut off when the shard is opened again
             raise OSError(errno.ENOSPC, "no space left for another frame", str(shard.path))
         shard.n_frames += len(row)
-        if shard.n_frames >= FRAMES_PER_SHARD:
+        if self._full(shard):
             self._seal(stream)
 
     def _open_shard(self, stream: str, segment: int) -> OpenShard:
@@ -211,14 +211,14 @@ class ShardStore:
         folder.mkdir(parents=True, exist_ok=True)
         shards = [shard for shard in self._shards(stream) if shard.segment == segment]
         last = shards[-1] if shards else None
-        if last is not None and not last.sealed and last.n_frames < FRAMES_PER_SHARD:
+        if last is not None and not last.sealed and not self._full(last):
             path, n_frames = last.path, last.n_frames
         else:
             first = 0 if last is None else last.first + last.n_frames
             path, n_frames = folder / f"{segment:06d}-{first:012d}.rows", 0
         while len(self._open) >= _OPEN_FILES:
             self._release(next(iter(self._open)))
-        file = FileIO(path, "ab")
+        file = FileIO(str(path), "ab")
         try:
             file.truncate(n_frames * self._reader.dtype.itemsize)  # a row torn by a crash was never acknowledged
             sync_folder(folder)
@@ -227,6 +227,9 @@ class ShardStore:
             raise
         self._open[stream] = shard = OpenShard(path, segment, n_frames, file)
         return shard
+
+    def _full(self, shard: Shard | OpenShard) -> bool:
+        return (shard.n_frames + 1) * self._reader.dtype.itemsize > BYTES_PER_SHARD
 
     def _require_header(self) -> None:
         """Refuse to write into what is no buffer any more."""
@@ -243,7 +246,7 @@ class ShardStore:
         try:
             if shard.n_frames:
                 with replacing(shard.path.with_suffix(".npy")) as sealed:
-                    sealed.write(sealed_content(np.fromfile(shard.path, self._reader.dtype)))
+                    write_sealed(sealed, np.fromfile(shard.path, self._reader.dtype))
             shard.path.unlink()
         except OSError as error:
             if error.errno not in _NO_ROOM:
@@ -257,14 +260,14 @@ class ShardStore:
             self._seal(stream)
         dropped = 0
         for shard in reversed(self._shards(stream)):
-            keep = bisect_left(self._reader.rows(shard)["step"], step)
+            keep = bisect_left(self._reader.read(shard, 0, shard.n_frames)["step"], step)
             if keep == shard.n_frames:
                 break
             dropped += shard.n_frames - keep
             self._supersede(shard, keep)
             if keep:
                 break
-        self._reader.rows.cache_clear()
+        self._reader.forget()
         return dropped
 
     def _supersede(self, shard: Shard, keep: int) -> None:
@@ -274,7 +277,7 @@ class ShardStore:
         if keep:
             shutil.copyfile(shard.path, _free_name(shard.path, "superseded"))
             with replacing(shard.path.with_suffix(".npy")) as file:
-                file.write(sealed_content(np.array(self._reader.rows(shard)[:keep])))
+                write_sealed(file, self._reader.read(shard, 0, keep))
             unsealed.unlink(missing_ok=True)
         else:
             shard.path.replace(_free_name(shard.path, "superseded"))
@@ -292,7 +295,7 @@ class ShardStore:
                 path.replace(target)
                 sync_folder(target.parent)
                 moved.append(target)
-        self._reader.rows.cache_clear()
+        self._reader.forget()
         return tuple(moved)
 
     def _broken(self, stream: str) -> Iterator[Path]:

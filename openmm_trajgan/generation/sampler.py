@@ -1,6 +1,6 @@
 """Trajectories of any length from a window generator, from nothing or with frames and features given."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
@@ -23,6 +23,8 @@ def generate_trajectories(
     labels: NDArray[np.floating] | None = None,
     seed: int | None = None,
     progress: Callable[[int], object] | None = None,
+    state: Mapping[str, torch.Tensor] | None = None,
+    checkpoint: Callable[[Callable[[], dict[str, torch.Tensor]]], object] | None = None,
 ) -> FeatureTrajectories:
     """Draw independent trajectories, each as a chain of windows that continue one another.
 
@@ -43,6 +45,10 @@ def generate_trajectories(
         Root seed; None draws one and records it in the provenance.
     progress
         Called after every window with the frames done.
+    state
+        Where an earlier call with the same arguments stood; what is returned is what that call would have returned.
+    checkpoint
+        Called after every window with a function that returns the state.
 
     Returns
     -------
@@ -65,6 +71,9 @@ def generate_trajectories(
     chain = _Chain(n_frames, n_trajectories, schema, given)
     label = None if labels is None else torch.as_tensor(labels, dtype=torch.float32, device=device)
     now = config.context_length
+    if state is not None:
+        chain.restore(state["frames"].numpy())
+        noise.set_state(state["noise"])
     while chain.done < n_frames:
         values, mask, known = chain.window(now, config.window_length)
         window = encoding.reduce(torch.from_numpy(values).to(device))
@@ -77,6 +86,8 @@ def generate_trajectories(
         chain.append(encoding.restore(window[:, now + 1 :]).cpu().numpy())
         if progress is not None:
             progress(chain.done)
+        if checkpoint is not None:
+            checkpoint(lambda: {"frames": torch.from_numpy(chain.frames[:, : chain.done]), "noise": noise.get_state()})
     if not np.isfinite(chain.frames).all():
         trajectory, frame, column = np.argwhere(~np.isfinite(chain.frames))[0]
         value = chain.frames[trajectory, frame, column]
@@ -135,6 +146,11 @@ class _Chain:
         mask = np.zeros(shape, bool)
         mask[:, context_length:end] = self._mask[:, new]
         return values, mask, known
+
+    def restore(self, frames: NDArray[np.float32]) -> None:
+        """Begin with frames that are final, ``(n_trajectories, n_done, n_features)``."""
+        self.done = frames.shape[1]
+        self.frames[:, : self.done] = frames
 
     def begin(self, frames: NDArray[np.float32]) -> None:
         """Take the first frame, ``(n_trajectories, n_features)``."""

@@ -83,6 +83,7 @@ class FrameRecorder:
         self._last_time = 0.0
         self._segment = 0
         self._break = False
+        self._unfinished = False  # whether the last frame reached some of the streams only
         self._last_spacing = 0.0
         keep = n_structures > 0 and not sink.has_structures(self._streams[0])
         self._structures: list[NDArray[np.float32]] | None = [] if keep else None
@@ -138,7 +139,7 @@ class FrameRecorder:
         self._break = True
 
     def record(self, step: int, time: float, positions: NDArray[np.floating], box: NDArray[np.floating] | None) -> None:
-        """Store one frame.
+        """Store one frame, unless it is the one stored last.
 
         Parameters
         ----------
@@ -173,6 +174,9 @@ class FrameRecorder:
                 f"step {step} ({time:g} ps), stream {self._streams[replica]!r}: feature {self._features.schema.names[column]!r} "
                 f"is {values[replica, column]}; nothing of this frame was stored"
             )
+        if step == self.last_step and time == self._last_time and not self._break:
+            return
+        segment, on_step, spacing = self._segment, False, 0.0
         if self.last_step is not None:
             on_step = step == self.last_step + self.interval
             spacing = time - self._last_time
@@ -182,16 +186,27 @@ class FrameRecorder:
                     f"step {step}, stream {self._streams[0]!r}: frames come every {spacing:g} ps now, the buffer holds them every "
                     f"{self._frame_interval:g} ps; the step size of the integrator was changed, use another buffer"
                 )
-            self._last_spacing = spacing if on_step else 0.0
             if self._break or not (on_step and on_time):
-                self._segment += 1
+                segment += 1
                 self._end_stretch()
-        self._sink.append(self._streams, step=step, time=time, segment=self._segment, features=values)
-        self.last_step, self._last_time, self._break = step, time, False
-        if self._structures is not None:
-            self._structures.append(frames[0].astype(np.float32))
-            if len(self._structures) >= min(self._n_structures, max(1, _STRUCTURE_BYTES // self._structures[0].nbytes)):
+        structure = frames[0].astype(np.float32) if self._structures is not None else None
+        self._append_to_all(step, time, segment, values)
+        # No call between these lines, so that Ctrl-C comes before all of them, when the frame can be recorded again, or after.
+        self._segment, self._last_spacing = segment, spacing if on_step else 0.0
+        self.last_step, self._last_time, self._break, self._unfinished = step, time, False, False
+        if self._structures is not None and structure is not None:
+            self._structures.append(structure)
+            if len(self._structures) >= min(self._n_structures, max(1, _STRUCTURE_BYTES // structure.nbytes)):
                 self._write_structures()
+
+    def _append_to_all(self, step: int, time: float, segment: int, values: NDArray[np.floating]) -> None:
+        """Append the frame to the streams; where Ctrl-C or a full disk cut that short, to those that do not have it yet."""
+        streams = self._streams
+        if self._unfinished:
+            missing = [index for index, stream in enumerate(streams) if self._sink.last_frame(stream) != (segment, step)]
+            streams, values = tuple(streams[index] for index in missing), values[missing]
+        self._unfinished = True
+        self._sink.append(streams, step=step, time=time, segment=segment, features=values)
 
     def _is_interval(self, spacing: float, expected: float) -> bool:
         return abs(spacing - expected) < _TIME_TOLERANCE * self._frame_interval

@@ -9,7 +9,7 @@ import openmm
 from numpy.typing import NDArray
 from openmm import unit
 
-from openmm_trajgan.errors import InputError
+from openmm_trajgan.errors import InputError, NonFiniteError
 from openmm_trajgan.features.base import Featurizer
 from openmm_trajgan.windows.recorder import FrameRecorder, FrameSink, positive_integer
 
@@ -50,7 +50,7 @@ class WindowReporter:
     Attributes
     ----------
     n_lost : int
-        Frames that could not be stored.
+        Frames that could not be stored and that the simulation went on without.
 
     Raises
     ------
@@ -65,7 +65,9 @@ class WindowReporter:
     Notes
     -----
     ``simulation.minimizeEnergy()`` or ``context.setPositions()`` between two calls of ``simulation.step()`` cannot be seen from
-    step numbers: call `new_segment` after them.
+    step numbers, nor can a state that is loaded where it stands: call `new_segment` after them. A step or time that jumps, as after
+    ``simulation.loadCheckpoint()`` or ``loadState()`` of another moment, begins a new segment without that. After Ctrl-C in
+    ``simulation.step()``, or room made on a full disk, ``simulation.step()`` goes on without losing a frame.
 
     Examples
     --------
@@ -99,6 +101,7 @@ class WindowReporter:
         self._append = append
         self._enforce_periodic_box = enforcePeriodicBox
         self._periodic: bool | None = None  # of the system; None until the simulation is known
+        self._due: int | None = None  # step of the next frame
         self._closed = False
         self._goes_on = on_error == "warn"
         self._failing = False
@@ -111,14 +114,19 @@ class WindowReporter:
                 self._begin(simulation)
             except OSError as error:
                 self._failed(error, simulation.currentStep)  # and try again when a frame is due
-            else:
-                if self._append and simulation.currentStep == (self._recorder.last_step or 0) + self._interval:
-                    # The checkpoint was written, but the process died before the frame of the same step was.
-                    self.report(
-                        simulation, simulation.context.getState(positions=True, enforcePeriodicBox=self._enforce_periodic_box)
-                    )
+        if self._missed(simulation.currentStep):
+            self.report(simulation, simulation.context.getState(positions=True, enforcePeriodicBox=self._enforce_periodic_box))
         steps = self._interval - simulation.currentStep % self._interval
+        self._due = simulation.currentStep + steps
         return {"steps": steps, "periodic": self._enforce_periodic_box, "include": ["positions"]}
+
+    def _missed(self, step: int) -> bool:
+        """Whether the frame of the step at which the simulation stands is due and was not stored.
+
+        The process died between the checkpoint and the frame of one step, or Ctrl-C or a full disk came in between.
+        """
+        ready = self._periodic is not None and not (self._failing or self._closed)
+        return ready and step == self._due and step != self._recorder.last_step
 
     def _begin(self, simulation: Any) -> None:
         """Look at the simulation when it first steps, since a checkpoint may be loaded after this reporter was made."""
@@ -137,6 +145,8 @@ class WindowReporter:
         step = simulation.currentStep
         time = simulation.context.getTime().value_in_unit(unit.picosecond)
         self._recorder.begin(step, frame_interval, time)
+        if self._append:
+            self._due = (self._recorder.last_step or 0) + self._interval
         self._periodic = bool(simulation.system.usesPeriodicBoundaryConditions())
 
     def report(self, simulation: Any, state: Any) -> None:
@@ -162,9 +172,12 @@ class WindowReporter:
             box = state.getPeriodicBoxVectors(asNumpy=True)._value if self._periodic else None
             # `_value` is in ps, as every State is, and spares a conversion that costs as much as a torsion
             self._recorder.record(step, state.getTime()._value, _positions(state), box)
+        except NonFiniteError:
+            self._due = None  # whatever is done about it, this is no longer the frame that follows on the one before
+            raise
         except OSError as error:
-            self.n_lost += 1
             self._failed(error, step)
+            self.n_lost += 1
             return
         if self._failing:
             self._failing = False

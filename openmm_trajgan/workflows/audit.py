@@ -12,7 +12,7 @@ from openmm_trajgan.analysis.audit import Audit, audit
 from openmm_trajgan.buffer import WindowBuffer
 from openmm_trajgan.errors import BelowThresholdError, InputError
 from openmm_trajgan.schema import FeatureTrajectories
-from openmm_trajgan.workflows.config import Argument, replace_folder, require_new, require_outside
+from openmm_trajgan.workflows.config import Argument, require_new, require_outside
 from openmm_trajgan.workflows.data import DataConfig, load_data
 from openmm_trajgan.workflows.progress import progress_bar
 
@@ -72,7 +72,8 @@ def run(config: AuditConfig) -> str:
         made = Path(unfinished) / "report"
         page = config.out / result.to_folder(made).name
         config.write_beside(made)
-        replace_folder(config.out)
+        if config.out.exists():  # goes with the temporary folder: removing it where it is could be cut short
+            config.out.replace(Path(unfinished) / "before")
         made.replace(config.out)
     if config.fail_below is not None:
         _require_worth(result, config.fail_below, page)

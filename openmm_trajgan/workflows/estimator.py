@@ -28,6 +28,7 @@ from openmm_trajgan.seeding import Seeds
 from openmm_trajgan.training.checkpoint import contradiction, load_checkpoint, save_checkpoint
 from openmm_trajgan.training.config import TrainingConfig
 from openmm_trajgan.training.trainer import Trainer
+from openmm_trajgan.workflows.continuation import Continuation, about_generation
 from openmm_trajgan.workflows.progress import progress_bar
 from openmm_trajgan.workflows.validation import validation_score
 from openmm_trajgan.workflows.window_length import choose_window_length
@@ -296,6 +297,8 @@ class TrajGAN:
         given: ArrayLike | None = None,
         label: Label | Sequence[Label] | None = None,
         seed: int | None = None,
+        checkpoint: Path | str | None = None,
+        resume: bool = False,
         progress: bool = False,
     ) -> FeatureTrajectories:
         """Draw independent trajectories at the frame interval of the training data.
@@ -317,6 +320,10 @@ class TrajGAN:
             Condition, for all trajectories or one for each, if the model was trained with labels.
         seed
             Root seed; None draws one and records it in the provenance.
+        checkpoint
+            File for what is done so far, written every half minute and when interrupted.
+        resume
+            Continue from `checkpoint`; the result is what the uninterrupted generation would have given.
         progress
             Whether to show a progress bar.
 
@@ -328,12 +335,16 @@ class TrajGAN:
         Raises
         ------
         InputError
-            If a shape does not fit, the end is too far away, or labels are missing or unknown.
+            If a shape does not fit, the end is too far away, labels are missing or unknown, or the checkpoint belongs to another
+            generation.
         """
         labels = self._encoded_labels(label, n_trajectories)
         shape = (n_trajectories, n_frames, self.schema.n_features)
         frames = given_frames(shape, self.bundle.generator.config.window_length, start=start, end=end, given=given)
-        with progress_bar(n_frames, "generating", "frame", shown=progress) as bar:
+        path = None if checkpoint is None else Path(checkpoint)
+        about = about_generation(self.bundle, shape, frames, labels)
+        run = Continuation(path, about, seed=seed, resume=resume, device=self.device)
+        with progress_bar(n_frames, "generating", "frame", done=run.done, shown=progress) as bar, run.saving() as save:
             return generate_trajectories(
                 self.bundle.generator,
                 self.schema,
@@ -341,8 +352,10 @@ class TrajGAN:
                 n_trajectories=n_trajectories,
                 given=frames,
                 labels=labels,
-                seed=seed,
+                seed=run.seed,
                 progress=lambda done: bar.update(done - bar.n),
+                state=run.state,
+                checkpoint=save,
             )
 
     def _encoded_labels(self, label: Label | Sequence[Label] | None, n_trajectories: int) -> NDArray[np.float32] | None:

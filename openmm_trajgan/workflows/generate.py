@@ -28,13 +28,18 @@ class GenerateConfig(WorkflowConfig):
     label: list[str] = Field([], description="condition, for a model trained with labels: one for all, or one per trajectory")
     seed: int | None = Field(None, ge=0, description="root seed; none draws one")
     device: str = Field("cpu", description="where to generate, as PyTorch spells it")
+    resume: bool = Field(False, description="continue an interrupted generation from OUT.checkpoint")
     force: bool = Field(False, description="replace an existing file")
 
 
 def run(config: GenerateConfig) -> str:
     """Generate, write and return what was done in words."""
     require_new(config.out, force=config.force)
-    config = config.with_seed()
+    checkpoint = config.out.with_name(config.out.name + ".checkpoint")
+    if checkpoint.exists() and not (config.resume or config.force):
+        raise InputError(f"{checkpoint}: an interrupted generation is there; --resume continues it, --force begins anew")
+    if not config.resume:
+        config = config.with_seed()
     gan = TrajGAN.load(config.model, config.device)
     texts = gan.bundle.labels is not None and not gan.bundle.labels.continuous
     labels = config.label if texts else parse_labels(config.label)
@@ -46,10 +51,13 @@ def run(config: GenerateConfig) -> str:
         given=None if config.given is None else load_array(config.given),
         label=labels[0] if len(labels) == 1 else labels or None,
         seed=config.seed,
+        checkpoint=checkpoint,
+        resume=config.resume,
         progress=True,
     )
     write_trajectories(generated, config.out)
-    config.write_beside(config.out)
+    config.model_copy(update={"seed": int(generated.provenance["seed"])}).write_beside(config.out)
+    checkpoint.unlink(missing_ok=True)
     nanoseconds = generated.n_frames * (generated.schema.frame_interval or 0.0) / 1000
     return (
         f"{config.out}: {config.trajectories} trajectories of {config.frames} frames, {nanoseconds:g} ns in all, "

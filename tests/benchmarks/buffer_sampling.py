@@ -15,7 +15,7 @@ import numpy as np
 
 from openmm_trajgan.buffer import WindowBuffer
 from openmm_trajgan.buffer.base import frame_dtype
-from openmm_trajgan.buffer.shards import FRAMES_PER_SHARD
+from openmm_trajgan.buffer.shards import BYTES_PER_SHARD
 from openmm_trajgan.schema import FeatureSchema, FeatureTrajectories
 
 SCHEMA = FeatureSchema(names=("phi", "psi"), units=("rad", "rad"), periods=(2 * math.pi,) * 2, frame_interval=0.2)
@@ -29,9 +29,10 @@ def on_disk(path: Path, data: FeatureTrajectories) -> WindowBuffer:
         folder = path / "streams" / stream
         folder.mkdir(parents=True)
         rows = np.zeros(len(series), frame_dtype(data.schema.n_features))
+        size = BYTES_PER_SHARD // rows.itemsize
         rows["step"], rows["features"] = np.arange(len(series)), series
-        for first in range(0, len(rows), FRAMES_PER_SHARD):
-            np.save(folder / f"000000-{first:012d}.npy", rows[first : first + FRAMES_PER_SHARD])
+        for first in range(0, len(rows), size):
+            np.save(folder / f"000000-{first:012d}.npy", rows[first : first + size])
     return buffer
 
 

@@ -59,9 +59,10 @@ def costs_of_reports(simulation: app.Simulation, reporters: dict[str, Any], inte
     """Median processor time in µs of getState and report, called as `Simulation` calls them; the steps between are not timed."""
     seconds: dict[str, list[float]] = {name: [] for name in reporters}
     for count in range(REPORTS):
+        due = {name: reporter.describeNextReport(simulation) for name, reporter in reporters.items()}
         simulation.integrator.step(interval)
         for name in sorted(reporters, reverse=bool(count % 2)):
-            report = reporters[name].describeNextReport(simulation)
+            report = due[name]
             periodic = report["periodic"] if report["periodic"] is not None else simulation.system.usesPeriodicBoundaryConditions()
             wanted = dict.fromkeys(report["include"], True)
             start = time.process_time()

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 
 from openmm_trajgan.buffer import WindowBuffer, shards
+from openmm_trajgan.buffer.base import frame_dtype
 from openmm_trajgan.errors import InputError, StreamInUseError
 from openmm_trajgan.schema import FeatureSchema
 
 SCHEMA = FeatureSchema(names=("x", "y"), units=("nm", "nm"), periods=(None, None), frame_interval=0.5)
+DTYPE = frame_dtype(2)
 
 
 def fill(buffer, steps, segment=0, stream="a"):
@@ -21,7 +23,7 @@ def fill(buffer, steps, segment=0, stream="a"):
 @pytest.fixture
 def path(tmp_path, monkeypatch):
     """A buffer with shards of five frames: fifteen frames in segment 0 and seven in segment 1."""
-    monkeypatch.setattr(shards, "FRAMES_PER_SHARD", 5)
+    monkeypatch.setattr(shards, "BYTES_PER_SHARD", 5 * DTYPE.itemsize)
     with WindowBuffer(tmp_path / "buffer", SCHEMA) as buffer:
         fill(buffer, range(15))
         fill(buffer, range(20, 27), segment=1)

@@ -37,7 +37,7 @@ def fill(buffer, stream, steps, segment=0):
 
 @pytest.fixture
 def small_shards(monkeypatch):
-    monkeypatch.setattr(shards, "FRAMES_PER_SHARD", 5)
+    monkeypatch.setattr(shards, "BYTES_PER_SHARD", 5 * DTYPE.itemsize)
 
 
 @pytest.fixture(params=["memory", "disk"])
@@ -159,7 +159,10 @@ class DiskMachine(MemoryMachine):
 
     def __init__(self):
         super().__init__()
-        self.patches = [mock.patch.object(shards, "FRAMES_PER_SHARD", 5), mock.patch.object(shards, "_OPEN_FILES", 2)]
+        self.patches = [
+            mock.patch.object(shards, "BYTES_PER_SHARD", 5 * DTYPE.itemsize),
+            mock.patch.object(shards, "_OPEN_FILES", 2),
+        ]
         for patch in self.patches:
             patch.start()
         self.folder = tempfile.TemporaryDirectory()

@@ -6,19 +6,31 @@ Run ``python tests/faults/fuzz_readers.py --inputs 100000 --out fuzz.json``.
 import argparse
 import json
 import re
+import shutil
+import sys
 import tempfile
 import time
 import warnings
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 
 from openmm_trajgan import FeatureSchema, FeatureTrajectories, TrajGAN, WindowBuffer
-from openmm_trajgan.errors import InputError
-from openmm_trajgan.training.checkpoint import load_checkpoint, save_checkpoint
+from openmm_trajgan.backmap.reader import GeneratedReader
+from openmm_trajgan.errors import InputError, NonFiniteError
+from openmm_trajgan.features import Coordinates
+from openmm_trajgan.features.latent import Latent
+from openmm_trajgan.models.bundle import CONTRADICTIONS
+from openmm_trajgan.training.checkpoint import contradiction, load_checkpoint, save_checkpoint
+from openmm_trajgan.workflows import continuation
 from openmm_trajgan.workflows.data import load_array
+
+REGRESSION = Path(__file__).parents[1] / "regression"
+sys.path.insert(0, str(REGRESSION))
+from make_format_samples import schema, series, small_trainer  # noqa: E402
 
 SCHEMA = FeatureSchema(names=("x", "y"), units=("nm", ""), periods=(None, None), frame_interval=1.0)
 HOSTILE = [
@@ -61,12 +73,35 @@ def valid_files(folder: Path) -> dict[Path, Callable[[], object]]:
         opened.last_frame("a")
         opened.windows(3).sample(2, rng)
 
+    trained, latent, structures = (folder / name for name in ("trained", "latent.npz", "s.trajgan"))
+    for file, name in ((trained, "checkpoint"), (latent, "latent.npz"), (structures, "structures.trajgan")):
+        shutil.copyfile(REGRESSION / "formats/1" / name, file)
+    trainer = small_trainer(WindowBuffer.from_trajectories(FeatureTrajectories(series(), schema())).windows(13))
+    gan, unfinished = TrajGAN.load(model), folder / "unfinished"
+    with mock.patch.object(continuation, "_SECONDS", 0.0):
+        gan.generate(9, 2, seed=1, checkpoint=unfinished)
+
+    def restore() -> None:
+        state, _ = load_checkpoint(trained)
+        try:
+            trainer.restore(state)
+        except CONTRADICTIONS as error:  # as `TrajGAN.fit` does
+            raise contradiction(trained, error) from error
+
+    def read_structures() -> None:
+        with GeneratedReader(structures) as reader:
+            reader[len(reader) - 1].positions.sum()
+
     buffer_files = [file for file in path.rglob("*") if file.is_file() and file.name != ".lock"]
     return {
         model: lambda: TrajGAN.load(model),
         checkpoint: lambda: load_checkpoint(checkpoint),
         archive: lambda: FeatureTrajectories.load(archive),
         array: lambda: load_array(array),
+        trained: restore,
+        latent: lambda: Latent.load(latent, Coordinates([0])),
+        structures: read_structures,
+        unfinished: lambda: gan.generate(9, 2, seed=1, checkpoint=unfinished, resume=True),
         **dict.fromkeys(buffer_files, read_buffer),
     }
 
@@ -110,7 +145,7 @@ def fuzz(n_inputs: int, seed: int) -> dict[str, object]:
             try:
                 files[path]()
                 outcome = "read"
-            except InputError as error:
+            except (InputError, NonFiniteError) as error:
                 outcome = "refused" if "\n" not in str(error) else "several lines"
                 detail = str(error)
             except BaseException as error:  # what the promise says never happens

@@ -21,10 +21,11 @@ def test_penalty_is_measured_between_real_and_fake_only():
         seen.append(x.detach())
         return x.square().sum(dim=1)
 
-    real, fake = torch.zeros(100, 3), torch.ones(100, 3)
+    real, fake = torch.full((100, 3), -1.0), torch.full((100, 3), 2.0)
     gradient_penalty(critic, real, fake, torch.Generator().manual_seed(0))
     (mixed,) = seen
-    assert ((mixed > 0) & (mixed < 1)).all()
+    assert ((mixed > -1) & (mixed < 2)).all()
+    assert abs(mixed[:, 0].mean() - 0.5) < 4 * 3 / 1200**0.5, "uniform between the two: within four standard errors of the middle"
     assert (mixed == mixed[:, :1]).all(), "each sample lies on its own line"
     assert mixed[:, 0].std() > 0.2, "each sample has a share of its own"
 
@@ -52,3 +53,13 @@ def test_losses_pull_in_opposite_directions():
     loss, distance = critic_loss(lambda x: 0 * x.sum(dim=1), *samples, 10.0, torch.Generator().manual_seed(0))
     assert distance.item() == 0
     assert loss.item() == pytest.approx(10.0, rel=1e-4), "a flat critic pays the whole penalty"
+
+
+@pytest.mark.parametrize("penalty_weight", [0.0, 10.0])
+def test_the_loss_of_a_linear_critic_has_its_closed_form(penalty_weight):
+    """λ (‖w‖ − 1)² − w·(E[real] − E[fake]), which falls as the critic tells the two apart."""
+    weights = torch.tensor([2.0, 0.0, 1.0], dtype=torch.float64)
+    real, fake = torch.tensor([[3.0, 1.0, 0.0], [1.0, 0.0, 2.0]]).double(), torch.tensor([[0.5, 7.0, 0.0]]).double().expand(2, 3)
+    loss, distance = critic_loss(lambda x: x @ weights, real, fake, penalty_weight, torch.Generator().manual_seed(0))
+    assert distance.item() == pytest.approx(4.0)
+    assert loss.item() == pytest.approx(penalty_weight * (5**0.5 - 1) ** 2 - 4.0)

@@ -18,7 +18,7 @@ from openmm_trajgan.buffer import WindowBuffer, shards
 from openmm_trajgan.features import Coordinates
 from openmm_trajgan.windows.reporter import WindowReporter
 
-shards.FRAMES_PER_SHARD = 64
+shards.BYTES_PER_SHARD = 64 * 28
 folder, checkpoint = Path(sys.argv[1]), Path(sys.argv[1]) / "checkpoint"
 
 class Checkpoints:

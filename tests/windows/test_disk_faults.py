@@ -1,9 +1,13 @@
 """What a simulation does when its frames cannot be stored."""
 
+import os
 import resource
 import shutil
+import tempfile
 from contextlib import contextmanager
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from openmm_trajgan.buffer import WindowBuffer
@@ -88,6 +92,88 @@ def test_without_file_handles_nothing_is_lost(running, chain, features, tmp_path
         simulation.step(10)
     assert buffer.steps("replica0").tolist() == [10, 20, 30, 40, 50, 60]
     assert buffer.steps("other").tolist() == [60]
+
+
+NOBODY = 65534
+
+
+@pytest.fixture
+def owned():
+    """A folder that the tests may read, write and lock, and after `os.seteuid` to nobody, whom permissions hold off, too."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if os.geteuid() == 0:
+            os.chown(folder, NOBODY, NOBODY)
+            os.seteuid(NOBODY)
+        try:
+            yield folder
+        finally:
+            for path in (folder, *folder.rglob("*")):
+                if path.is_dir():
+                    path.chmod(0o700)
+            if os.getuid() == 0:
+                os.seteuid(0)
+
+
+def locked(folder):
+    """Let nobody write in a folder or in those in it."""
+    for path in (folder, *folder.rglob("*")):
+        if path.is_dir():
+            path.chmod(0o500)
+
+
+def test_a_folder_without_permission_is_named_before_the_simulation_runs(features, owned):
+    locked(owned)
+    with pytest.raises(PermissionError, match=r"Permission denied: .*/buffer'"):
+        WindowBuffer(owned / "buffer", features.schema)
+
+
+@pytest.mark.parametrize("on_error", ["raise", "warn"])
+def test_a_folder_that_becomes_read_only_costs_no_frame_that_is_safe(chain, features, owned, on_error):
+    """The open file goes on growing; a new segment needs a new file, and has none until the folder may be written again."""
+    simulation, buffer = chain(), WindowBuffer(owned / "buffer", features.schema)
+    reporter = WindowReporter(buffer, INTERVAL, features, on_error=on_error)
+    simulation.reporters.append(reporter)
+    simulation.step(30)
+    locked(owned)
+    simulation.step(20)
+    reporter.new_segment()
+    if on_error == "raise":
+        with pytest.raises(PermissionError, match="000001-000000000000.rows"):
+            simulation.step(20)
+    else:
+        with pytest.warns(UserWarning, match="step 60: .*Permission denied.*the simulation goes on without this frame"):
+            simulation.step(20)
+    assert WindowBuffer(owned / "buffer").steps("replica0").tolist() == [10, 20, 30, 40, 50]
+    for path in (owned, *owned.rglob("*")):
+        if path.is_dir():
+            path.chmod(0o700)
+    if on_error == "raise":
+        simulation.step(20)  # the frame that could not be stored comes first
+        assert buffer.steps("replica0").tolist() == [10, 20, 30, 40, 50, 60, 70, 80]
+    else:
+        with pytest.warns(UserWarning, match="step 80: frames are stored again; 2 were lost so far"):
+            simulation.step(10)
+        assert buffer.steps("replica0").tolist() == [10, 20, 30, 40, 50, 80]
+    buffer.close()
+
+
+def test_a_read_only_buffer_is_read_and_not_repaired(features, owned):
+    with WindowBuffer(owned / "buffer", features.schema) as buffer:
+        for step in range(10):
+            buffer.append(["a"], step=step, time=0.02 * step, segment=0, features=np.full((1, 3), step))
+    shard = next(owned.rglob("*.npy"))
+    locked(owned)
+    buffer = WindowBuffer(owned / "buffer", features.schema)
+    assert buffer.trajectories().values[0][:, 0].tolist() == list(range(10))
+    assert buffer.windows(4).sample(5, np.random.default_rng(0)).shape == (5, 4, 3)
+    with pytest.raises(PermissionError, match="Permission denied"):
+        buffer.append(["b"], step=0, time=0.0, segment=0, features=np.zeros((1, 3)))
+    content = shard.read_bytes()
+    shard.write_bytes(content[:-1])
+    with pytest.raises(PermissionError, match="damaged"):
+        buffer.repair()
+    assert shard.read_bytes() == content[:-1]
 
 
 def test_another_answer_than_raise_and_warn_is_refused(features):
