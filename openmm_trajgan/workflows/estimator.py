@@ -10,9 +10,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from openmm_trajgan.buffer import WindowBuffer
 from openmm_trajgan.errors import InputError
@@ -29,6 +28,7 @@ from openmm_trajgan.training.checkpoint import contradiction, load_checkpoint, s
 from openmm_trajgan.training.config import TrainingConfig
 from openmm_trajgan.training.trainer import Trainer
 from openmm_trajgan.workflows.continuation import Continuation, about_generation
+from openmm_trajgan.workflows.labels import encoded_labels, labels_by_replica
 from openmm_trajgan.workflows.progress import progress_bar
 from openmm_trajgan.workflows.validation import validation_score
 from openmm_trajgan.workflows.window_length import choose_window_length
@@ -160,7 +160,7 @@ class TrajGAN:
                 raise contradiction(path, ValueError(f"seed: expected 0 or more, found {about.get('seed')!r}"))
         root = about["seed"] if state is not None else Seeds(seed).root
         replicas = buffer.streams if isinstance(data, WindowBuffer) else data.replica_names
-        by_replica = _by_replica(labels, replicas)
+        by_replica = labels_by_replica(labels, replicas)
         trajectories = buffer.trajectories()
         if self.window_length is None:
             window_length, choice = choose_window_length(trajectories)
@@ -338,7 +338,7 @@ class TrajGAN:
             If a shape does not fit, the end is too far away, labels are missing or unknown, or the checkpoint belongs to another
             generation.
         """
-        labels = self._encoded_labels(label, n_trajectories)
+        labels = encoded_labels(self.bundle.labels, label, n_trajectories)
         shape = (n_trajectories, n_frames, self.schema.n_features)
         frames = given_frames(shape, self.bundle.generator.config.window_length, start=start, end=end, given=given)
         path = None if checkpoint is None else Path(checkpoint)
@@ -357,22 +357,6 @@ class TrajGAN:
                 state=run.state,
                 checkpoint=save,
             )
-
-    def _encoded_labels(self, label: Label | Sequence[Label] | None, n_trajectories: int) -> NDArray[np.float32] | None:
-        encoding = self.bundle.labels
-        if encoding is None:
-            if label is not None:
-                raise InputError(f"label: found {label!r}, but this model was trained without labels; leave it out")
-            return None
-        if label is None:
-            known = (
-                f"{encoding.values[0]} to {encoding.values[-1]}" if encoding.continuous else ", ".join(map(str, encoding.values))
-            )
-            raise InputError(f"label: this model was trained with labels and needs one; give one of {known}")
-        asked = [label] * n_trajectories if isinstance(label, str | int | float | np.number) else list(label)
-        if len(asked) != n_trajectories:
-            raise InputError(f"label: expected one label or {n_trajectories}, found {len(asked)}")
-        return encoding.encode(asked)
 
     def save(self, path: Path | str) -> None:
         """Write the trained model to one file that holds no pickle."""
@@ -400,23 +384,6 @@ def _require_device(device: str) -> None:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         raise InputError(f"device {device!r} is not available here ({str(error).splitlines()[0]}); use 'cpu'") from error
-
-
-def _by_replica(labels: Mapping[str, Label] | Sequence[Label] | None, replicas: Sequence[str]) -> dict[str, Label] | None:
-    """Labels by replica, as plain values."""
-    if labels is None:
-        return None
-    if not isinstance(labels, Mapping):
-        if len(labels) != len(replicas):
-            raise InputError(f"labels: expected one for each of {len(replicas)} replicas, found {len(labels)}")
-        labels = dict(zip(replicas, labels, strict=True))
-    missing = [replica for replica in replicas if replica not in labels]
-    if missing:
-        raise InputError(f"labels: no label for {missing[0]!r}; give one for each of {', '.join(replicas)}")
-    for replica in replicas:
-        if not isinstance(labels[replica], str | int | float | np.number):
-            raise InputError(f"labels: expected a number or a text for {replica!r}, found {labels[replica]!r}")
-    return {replica: str(label) if isinstance(label := labels[replica], str) else float(label) for replica in replicas}
 
 
 def _digest(trajectories: FeatureTrajectories) -> str:

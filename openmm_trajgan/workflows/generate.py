@@ -12,7 +12,7 @@ from openmm_trajgan.storage import replacing
 from openmm_trajgan.workflows.config import Argument, WorkflowConfig, require_new
 from openmm_trajgan.workflows.data import load_array
 from openmm_trajgan.workflows.estimator import TrajGAN
-from openmm_trajgan.workflows.train import parse_labels
+from openmm_trajgan.workflows.labels import parse_labels
 
 
 class GenerateConfig(WorkflowConfig):

@@ -4,12 +4,11 @@ from pathlib import Path
 
 from pydantic import Field
 
-from openmm_trajgan.buffer import WindowBuffer
 from openmm_trajgan.errors import InputError
-from openmm_trajgan.schema import FeatureTrajectories
 from openmm_trajgan.workflows.config import Argument, require_new
 from openmm_trajgan.workflows.data import DataConfig, as_trajectories, load_data
 from openmm_trajgan.workflows.estimator import TrajGAN
+from openmm_trajgan.workflows.labels import parse_labels, stored_labels
 
 
 class TrainConfig(DataConfig):
@@ -32,20 +31,6 @@ class TrainConfig(DataConfig):
     device: str = Field("cpu", description="where to train, as PyTorch spells it")
     resume: bool = Field(False, description="continue an interrupted training from OUT.checkpoint")
     force: bool = Field(False, description="replace an existing model")
-
-
-def parse_labels(texts: list[str]) -> list[str] | list[float]:
-    """Return labels as numbers if all of them are."""
-    try:
-        return [float(text) for text in texts]
-    except ValueError:
-        return texts
-
-
-def stored_labels(data: FeatureTrajectories | WindowBuffer) -> dict[str, str | float] | None:
-    """Return the conditions that a buffer holds, if there is more than one to tell apart."""
-    labels = data.labels if isinstance(data, WindowBuffer) else {}
-    return labels if len(set(labels.values())) > 1 else None
 
 
 def run(config: TrainConfig) -> str:

@@ -1,0 +1,59 @@
+"""Conditions of replicas: as a user gives them, as a buffer holds them, and as numbers for the networks."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from openmm_trajgan.buffer import WindowBuffer
+from openmm_trajgan.errors import InputError
+from openmm_trajgan.models.conditioning import Label, LabelEncoding
+from openmm_trajgan.schema import FeatureTrajectories
+
+
+def parse_labels(texts: list[str]) -> list[str] | list[float]:
+    """Return labels as numbers if all of them are."""
+    try:
+        return [float(text) for text in texts]
+    except ValueError:
+        return texts
+
+
+def stored_labels(data: FeatureTrajectories | WindowBuffer) -> dict[str, str | float] | None:
+    """Return the conditions that a buffer holds, if there is more than one to tell apart."""
+    labels = data.labels if isinstance(data, WindowBuffer) else {}
+    return labels if len(set(labels.values())) > 1 else None
+
+
+def labels_by_replica(labels: Mapping[str, Label] | Sequence[Label] | None, replicas: Sequence[str]) -> dict[str, Label] | None:
+    """Return labels by replica, as plain values."""
+    if labels is None:
+        return None
+    if not isinstance(labels, Mapping):
+        if len(labels) != len(replicas):
+            raise InputError(f"labels: expected one for each of {len(replicas)} replicas, found {len(labels)}")
+        labels = dict(zip(replicas, labels, strict=True))
+    missing = [replica for replica in replicas if replica not in labels]
+    if missing:
+        raise InputError(f"labels: no label for {missing[0]!r}; give one for each of {', '.join(replicas)}")
+    for replica in replicas:
+        if not isinstance(labels[replica], str | int | float | np.number):
+            raise InputError(f"labels: expected a number or a text for {replica!r}, found {labels[replica]!r}")
+    return {replica: str(label) if isinstance(label := labels[replica], str) else float(label) for replica in replicas}
+
+
+def encoded_labels(
+    encoding: LabelEncoding | None, label: Label | Sequence[Label] | None, n_trajectories: int
+) -> NDArray[np.float32] | None:
+    """Return the conditions asked for as numbers, ``(n_trajectories, n_labels)``; None for a model without."""
+    if encoding is None:
+        if label is not None:
+            raise InputError(f"label: found {label!r}, but this model was trained without labels; leave it out")
+        return None
+    if label is None:
+        known = f"{encoding.values[0]} to {encoding.values[-1]}" if encoding.continuous else ", ".join(map(str, encoding.values))
+        raise InputError(f"label: this model was trained with labels and needs one; give one of {known}")
+    asked = [label] * n_trajectories if isinstance(label, str | int | float | np.number) else list(label)
+    if len(asked) != n_trajectories:
+        raise InputError(f"label: expected one label or {n_trajectories}, found {len(asked)}")
+    return encoding.encode(asked)
