@@ -120,7 +120,7 @@ CASES = {
     "triple_well": Case(fitted_triple_well(False), 100, 5_000, 128, 400),
     "diagonal of triple_well": Case(fitted_triple_well(True), 100, 5_000, 128, 400),
     "alanine_dipeptide, 0.1 ps": Case(dipeptide, 5, 20_000, 128, 20),
-    "ornstein_uhlenbeck 1": Case(ornstein_uhlenbeck(1), 25, 4_000, 64, 100),
-    "ornstein_uhlenbeck 8": Case(ornstein_uhlenbeck(8), 25, 4_000, 64, 100),
-    "ornstein_uhlenbeck 64": Case(ornstein_uhlenbeck(64), 25, 4_000, 64, 100),
+    "ornstein_uhlenbeck 1": Case(ornstein_uhlenbeck(1), 25, 20_000, 64, 100),
+    "ornstein_uhlenbeck 8": Case(ornstein_uhlenbeck(8), 25, 20_000, 64, 100),
+    "ornstein_uhlenbeck 64": Case(ornstein_uhlenbeck(64), 25, 20_000, 64, 100),
 }
