@@ -72,17 +72,25 @@ def main() -> None:
     unfolded, folded = frames[frames[:, 0] < UNFOLDED][0], frames[frames[:, 0] > FOLDED][0]
     paths = gan.generate(n_frames=WINDOW, n_trajectories=20, start=unfolded, end=folded, label=LEFT_OUT, seed=5)
 
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
+    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(12, 3.6), layout="constrained")
     for name, source, style in (("simulated", simulated, "o-"), ("generated", generated, "s--")):
-        fractions = [folding(source[temperature], temperature).fraction for temperature in trp_cage.TEMPERATURES]
-        left.plot(trp_cage.TEMPERATURES, fractions, style, label=name)
-    left.axvline(LEFT_OUT, color="0.8", zorder=0)
-    left.set(xlabel="temperature, K", ylabel="folded fraction", title=f"{LEFT_OUT:g} K was left out of the training")
-    left.legend()
+        states = [folding(source[temperature], temperature) for temperature in trp_cage.TEMPERATURES]
+        energies, errors = [each.free_energy for each in states], [each.free_energy_error for each in states]
+        left.errorbar(trp_cage.TEMPERATURES, energies, errors, fmt=style, capsize=3, label=name)
+        for direction, process, color in ((1, "folding", "tab:green"), (0, "unfolding", "tab:red")):
+            times, errors = (
+                np.array([getattr(each, key)[direction] for each in states]) / 1000 for key in ("times", "time_errors")
+            )
+            middle.errorbar(trp_cage.TEMPERATURES, times, errors, fmt=style, capsize=3, color=color, label=f"{process}, {name}")
+    left.set(xlabel="temperature, K", ylabel="folding free energy, kJ/mol", title=f"{LEFT_OUT:g} K was left out of the training")
+    middle.set(xlabel="temperature, K", ylabel="mean time, ns of the model", yscale="log")
+    for axes in (left, middle):
+        axes.axvline(LEFT_OUT, color="0.8", zorder=0)
+        axes.legend()
     times = np.arange(WINDOW) * paths.schema.frame_interval / 1000
     right.plot(times, np.stack([path[:, 0] for path in paths]).T, color="tab:orange", alpha=0.4)
     right.set(xlabel="time, ns of the model", ylabel="fraction of native contacts", title=f"folding on demand at {LEFT_OUT:g} K")
-    figure.savefig("trp_cage.png", dpi=150)
+    figure.savefig("trp_cage.png", dpi=80)
 
 
 if __name__ == "__main__":
