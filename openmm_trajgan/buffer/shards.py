@@ -78,12 +78,11 @@ class ShardStore:
     def __init__(self, path: Path, schema: FeatureSchema | None) -> None:
         self.path = path
         self._header, self._label_file = path / "buffer.json", path / "labels.json"
-        if self._header.is_file():
-            self._schema = self._read_schema()
-            if schema is not None:
-                self._schema.require_same(schema, f"the buffer {path}", "the given schema")
-        else:
-            self._schema = self._create(schema)
+        if not self._header.is_file():
+            self._create(schema)
+        self._schema = self._read_schema()
+        if schema is not None:
+            self._schema.require_same(schema, f"the buffer {path}", "the given schema")
         self._reader = ShardReader(frame_dtype(self._schema.n_features))
         self._open: dict[str, OpenShard] = {}
         self._locks = StreamLocks(path / ".lock")
@@ -96,17 +95,18 @@ class ShardStore:
             self._schema = self._read_schema()
         return self._schema
 
-    def _create(self, schema: FeatureSchema | None) -> FeatureSchema:
+    def _create(self, schema: FeatureSchema | None) -> None:
         if schema is None:
             raise InputError(
                 f"{self.path}: no window buffer there (no buffer.json); give the folder of one, or a schema to make one"
             )
         # hidden files may be a header that another process writes at the same moment, or that died with it
         if self.path.exists() and (not self.path.is_dir() or any(entry.name[0] != "." for entry in self.path.iterdir())):
+            if self._header.is_file():  # another process was faster
+                return
             raise InputError(f"{self.path}: exists and is not a window buffer; choose another path")
         self.path.mkdir(parents=True, exist_ok=True)
         self._write_schema(schema)
-        return schema
 
     def _read_schema(self) -> FeatureSchema:
         try:

@@ -450,6 +450,16 @@ def test_a_creation_that_died_is_repeated(tmp_path):
     buffer.close()
 
 
+def test_a_buffer_that_another_process_creates_at_the_same_moment_is_opened(tmp_path, monkeypatch):
+    """It appears between the first look for it and the look at the folder."""
+    fill(WindowBuffer(tmp_path / "buffer", SCHEMA), "a", range(3))
+    answers = iter([False])
+    is_file = Path.is_file
+    monkeypatch.setattr(Path, "is_file", lambda path: next(answers, None) is None and is_file(path))
+    with WindowBuffer(tmp_path / "buffer", SCHEMA) as buffer:
+        assert buffer.steps("a").tolist() == [0, 1, 2]
+
+
 def test_other_features_are_refused(tmp_path):
     WindowBuffer(tmp_path / "buffer", SCHEMA)
     other = FeatureSchema(names=("psi", "x"), units=SCHEMA.units, periods=SCHEMA.periods)
