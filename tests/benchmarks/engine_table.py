@@ -30,8 +30,13 @@ def spread(values: list[float]) -> str:
     """Median, lowest and highest."""
     if not values:
         return ""
-    text = f"{np.median(values):.2g}" if np.median(values) < 0.95 else f"{np.median(values):.3g}"
-    return text if len(values) == 1 else f"{text} ({min(values):.2g} – {max(values):.3g})"
+    text = rounded(float(np.median(values)))
+    return text if len(values) == 1 else f"{text} ({rounded(min(values))} – {rounded(max(values))})"
+
+
+def rounded(value: float) -> str:
+    """Two digits, three from 0.95 on."""
+    return f"{value:.2g}" if abs(value) < 0.95 else f"{value:.3g}"
 
 
 def row(model: str, runs: list[dict[str, Any]]) -> list[str]:
