@@ -178,7 +178,9 @@ class ShardReader:
         """
         rows = self.read(shard, 0, shard.n_frames)
         if shard.sealed and shard not in self._sound:
-            with shard.path.open("rb") as file:
+            file, _ = self._file(shard)  # the one that was read: by its name there may be another one now
+            with self._lock:
+                file.seek(0)
                 written = _CHECKSUM.search(file.read(self._header_size))
             if written is not None and int(written[1], 16) != zlib.crc32(rows):  # type: ignore[arg-type]  # arrays are buffers
                 raise _damaged(shard.path, "its checksum does not match its frames")

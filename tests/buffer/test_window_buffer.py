@@ -16,6 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from openmm_trajgan.buffer import WindowBuffer, Windows, shards
 from openmm_trajgan.buffer.base import frame_dtype
+from openmm_trajgan.buffer.shard import ShardReader
 from openmm_trajgan.errors import InputError, SchemaMismatchError
 from openmm_trajgan.schema import FeatureSchema, FeatureTrajectories
 
@@ -275,6 +276,16 @@ def test_a_reader_follows_the_writer_through_sealing_and_restart(tmp_path, small
         for step in range(5, 10):  # the second shard gets the same name and length
             writer.append(["a"], step=step, time=step, segment=0, features=np.array([[100 + step, 0]]))
         assert reader.trajectories().values[0][:, 0].tolist() == [0, 1, 2, 3, 4, 105, 106, 107, 108, 109]
+
+
+def test_a_shard_that_a_restart_rewrites_while_it_is_read_is_not_called_damaged(tmp_path, small_shards):
+    with WindowBuffer(tmp_path / "buffer", SCHEMA) as buffer:
+        fill(buffer, "a", range(5))
+        reader = ShardReader(DTYPE)
+        shard = reader.find(next(tmp_path.rglob("*.npy")), 0, 0)
+        before = reader.read(shard, 0, 5)
+        buffer.truncate("a", 3)
+        np.testing.assert_array_equal(reader.checked(shard), before)
 
 
 def test_superseded_frames_are_kept_on_disk(tmp_path, small_shards):
