@@ -1,5 +1,6 @@
 """The pictures of a report: numbers in, matplotlib figures out, without pyplot or any global state."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -30,6 +31,7 @@ NEVER = "0.9"  # where nothing was visited
 HIGHEST_FREE_ENERGY = 8.0  # kT; higher regions are visited too rarely to have a free energy
 LARGEST_DIFFERENCE = 3.0  # kT, ends of the colour scale
 LONGEST_STRETCH = 2000  # points of a time series that can be told apart
+LABEL_WIDTH = 18  # characters in a line beside a panel
 
 
 def free_energy_surfaces(
@@ -162,7 +164,7 @@ def time_series(
             if coordinate.period is not None:
                 style = {"linestyle": "none", "marker": ".", "markersize": 2, "rasterized": True}
             axes.plot(times, values[::stride], color=colour, **style)
-            axes.set(ylim=(low - margin, high + margin), ylabel=coordinate.label)
+            axes.set(ylim=(low - margin, high + margin), ylabel=textwrap.fill(coordinate.label, LABEL_WIDTH))
             angle_axis(axes, coordinate, "y")
             axes.set_title(title, loc="left", fontsize=9, color=colour, pad=2)
             axes.margins(x=0.005)
