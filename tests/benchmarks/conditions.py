@@ -9,7 +9,8 @@ Run ``python tests/benchmarks/conditions.py --out conditions.json`` (about five 
 
 Ranks: where the law is right, the true value is equally likely to be the smallest, second smallest … largest among 19 draws under
 the same conditions. The excess is the mean absolute deviation of the 20 shares from 1/20, relative to 1/20; its noise is that of
-as many uniform ranks. Divergences are relative to those between two halves of MD, over 20 random halvings.
+as many uniform ranks. They are of all frames together, so that errors that cancel show in the joint density only. Divergences are
+relative to those between two halves of MD, over 20 random halvings.
 """
 
 import argparse
