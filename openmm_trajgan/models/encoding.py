@@ -77,3 +77,7 @@ class FeatureEncoding(nn.Module):
     def embed(self, reduced: Float[Tensor, "*batch features"]) -> Float[Tensor, "*batch embedded"]:
         """Reduced to embedded coordinates; beyond the range of the real frames, networks see the edge of it."""
         return embed_angles(torch.clamp(reduced, self.low, self.high), self.periodic)
+
+    def marks(self, mask: Bool[Tensor, "*batch features"]) -> Bool[Tensor, "*batch embedded"]:
+        """Turn marks of features into marks of the numbers that networks read."""
+        return torch.cat([mask[..., ~self.periodic], mask[..., self.periodic], mask[..., self.periodic]], dim=-1)
