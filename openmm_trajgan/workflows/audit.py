@@ -9,9 +9,12 @@ from typing import Any
 from pydantic import Field
 
 from openmm_trajgan.analysis.audit import Audit, audit
+from openmm_trajgan.backmap import GeneratedReader, force_field_system
+from openmm_trajgan.backmap.force_field import PotentialEnergy
 from openmm_trajgan.buffer import WindowBuffer
 from openmm_trajgan.errors import BelowThresholdError, InputError
 from openmm_trajgan.schema import FeatureTrajectories
+from openmm_trajgan.workflows.backmap import featurizer_of
 from openmm_trajgan.workflows.config import Argument, require_new, require_outside
 from openmm_trajgan.workflows.data import DataConfig, load_data
 from openmm_trajgan.workflows.progress import progress_bar
@@ -34,6 +37,9 @@ class AuditConfig(DataConfig):
         description="trajectory of held-out MD, for example an .xtc or .dcd file; default: what the reference buffer keeps",
     )
     generated_structures: Path | None = Field(None, description="trajectory of generated structures, as trajgan backmap writes")
+    force_field: list[str] = Field(
+        [], description="files of a force field, as OpenMM knows them, to compare energies of the structures too; default: none"
+    )
     fail_below: float | None = Field(
         None,
         ge=0,
@@ -56,6 +62,12 @@ def run(config: AuditConfig) -> str:
     schema = reference.schema
     generated = load_data(config.generated, config, schema)
     train = None if config.train is None else load_data(config.train, config, schema)
+    universes = _universes(reference, *structures)
+    energy = None
+    if config.force_field:
+        if universes is None:
+            raise InputError("--force-field: expected structures whose energies to compare, found none; see --topology")
+        energy = PotentialEnergy(force_field_system(config.topology, config.force_field))
     with progress_bar(1, "auditing", "audit") as bar:
         result = audit(
             reference,
@@ -63,7 +75,9 @@ def run(config: AuditConfig) -> str:
             train,
             temperature=config.temperature,
             baselines=config.baselines,
-            structures=_universes(reference, *structures),
+            structures=universes,
+            featurizer=None if universes is None else _featurizer(universes[1]),
+            energy=energy,
             seed=config.seed,
             progress=bar.update,
         )
@@ -109,10 +123,16 @@ def _universes(
     import MDAnalysis
 
     try:
-        return MDAnalysis.Universe(str(topology), coordinates), MDAnalysis.Universe(str(topology), str(generated))
+        options = {} if simulated is not None else {"dt": reference.schema.frame_interval or 1.0}
+        return MDAnalysis.Universe(str(topology), coordinates, **options), MDAnalysis.Universe(str(topology), str(generated))
     except (ValueError, OSError, TypeError, EOFError) as error:
         files, text = ", ".join(map(str, given)), " ".join(str(error).split())
         raise InputError(f"{files}: MDAnalysis cannot read them together ({text})") from error
+
+
+def _featurizer(generated: Any) -> Any:
+    """Return the featurizer of structures that come with their features."""
+    return featurizer_of(generated) if isinstance(generated.trajectory, GeneratedReader) else None
 
 
 def _require_worth(result: Audit, least: float, page: Path) -> None:

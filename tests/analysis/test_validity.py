@@ -107,6 +107,15 @@ def test_jumps_are_rmsd_of_neighbours_within_a_trajectory(md):
     assert results.report["jump"].value == pytest.approx(np.mean(np.array(expected)[inside]), rel=1e-5)
 
 
+def test_jumps_over_gaps_are_not_measured(md):
+    results = StructureValidity(universe(md)).run(frames=[0, 2, 4, 7, 9]).results
+    assert np.isnan(results.jumps).tolist() == [True, False, False, True, False]
+    every_second = StructureValidity(universe(md), universe(md)).run(frames=[0, 2, 4, 7, 9]).results.report
+    assert every_second["jump"].reason == "frames come every 0.4 ps, those of MD every 0.2 ps"
+    alike = StructureValidity(universe(md), universe(md), reference_frames=np.arange(0, 100, 2)).run(frames=[0, 2, 4, 7, 9])
+    assert alike.results.report["jump"].ratio == pytest.approx(1, rel=0.3)
+
+
 def assert_same(one, other):
     for mine, theirs in zip(one.report.figures, other.report.figures, strict=True):
         assert mine.reason == theirs.reason
