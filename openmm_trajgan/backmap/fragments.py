@@ -241,10 +241,10 @@ def _axes(beads: Array, positions: Array, first: int, last: int, bonded: tuple[i
     else:
         along = beads[:, last] - beads[:, first]
         outer = [beads[:, place] for place in (first - 1, last + 1) if 0 <= place < n]
-        across = sum(outer) / len(outer) - (beads[:, first] + beads[:, last]) / 2
-    normal = np.cross(along, across)
+        across = np.asarray(np.mean(outer, axis=0) - (beads[:, first] + beads[:, last]) / 2, dtype=np.float32)
+    normal = np.cross(along, across).astype(np.float32)
     columns = [each / np.maximum(np.linalg.norm(each, axis=1, keepdims=True), 1e-6) for each in (along, normal)]
-    origins: Array = (beads[:, first] + beads[:, last])[:, None] / 2
+    origins = np.asarray((beads[:, first] + beads[:, last])[:, None] / 2, dtype=np.float32)
     return np.stack([columns[0], np.cross(columns[1], columns[0]), columns[1]], axis=2), origins
 
 
