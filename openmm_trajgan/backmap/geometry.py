@@ -7,7 +7,6 @@ from scipy.spatial import cKDTree
 Array = NDArray[np.float64]
 STIFF = 0.32  # rad, 18°; a torsion that is told better than this has one value
 _THIRD = 2 * np.pi / 3
-_HARMONICS = 2  # of the torsions that a regression sees
 _FOLDS = 5  # contiguous, since frames close in time are alike
 _PENALTIES = 10.0 ** np.arange(-4.0, 2.0)  # per frame
 _FEWEST_FRAMES = 50  # below, a regression is not even tried
@@ -44,7 +43,7 @@ class Nearest:
 
 
 class Conditional:
-    """The coordinates expected for the generated torsions: ridge regression on sines and cosines of these and of their doubles.
+    """The coordinates expected for the generated torsions: ridge regression on their sines and cosines.
 
     Each bond length, bond angle, offset and stiff torsion has its own penalty, chosen by cross-validation over contiguous blocks;
     where torsions do not help it is the mean, and nothing is extrapolated beyond what is expected for frames of the reference. A
@@ -79,24 +78,25 @@ class Conditional:
         angles = centres + (angles - centres + np.pi) % (2 * np.pi) - np.pi
         lengths = np.hypot(arms[:, 0], across)
         self._torsions = torsions
-        self._library, terms = _embedded(inputs), _embedded(inputs, _HARMONICS)
+        self._library = _embedded(inputs)
         targets = np.concatenate([lengths, np.arctan2(across, arms[:, 0]), angles]).T
-        weights, constant, errors = ridge(terms, targets)
+        weights, constant, errors = ridge(self._library, targets)
         stiff = (errors[3 * n_rows :] < STIFF) | (spreads[told] < STIFF)
         self._stiff, self._followed = told[stiff], told[~stiff]
         kept = np.append(np.ones(3 * n_rows, dtype=bool), stiff)
         self._weights, self._constant = weights[:, kept], constant[kept]
-        fitted = terms @ self._weights + self._constant
+        fitted = self._library @ self._weights + self._constant
         self._range = fitted.min(axis=0)[:, None], fitted.max(axis=0)[:, None]
 
     def __call__(self, inputs: Array, source: NDArray[np.intp]) -> tuple[Array, Array]:
         """Torsions and arms for generated torsions ``(n_torsions, n_frames)``; other torsions begin with the frames `source`."""
-        values = np.clip(self._weights.T @ _embedded(inputs, _HARMONICS).T + self._constant[:, None], *self._range)
+        embedded = _embedded(inputs)
+        values = np.clip(self._weights.T @ embedded.T + self._constant[:, None], *self._range)
         lengths, angles, offsets, stiff = np.split(values, np.arange(1, 4) * self._n_rows)
         torsions = self._torsions[:, source]
         torsions[self._stiff] = stiff
         if len(self._followed):
-            library, embedded = self._library, _embedded(inputs)
+            library = self._library
             nearest = ((library**2).sum(axis=1) / 2 - embedded @ library.T).argmin(axis=1)
             torsions[self._followed] = self._torsions[np.ix_(self._followed, nearest)]
         across = lengths * np.sin(angles)
@@ -147,7 +147,6 @@ def _spectrum(inputs: Array, targets: Array) -> tuple[Array, Array, Array]:
     return basis, np.maximum(scores, 0), basis.T @ (inputs.T @ targets)
 
 
-def _embedded(torsions: Array, harmonics: int = 1) -> Array:
-    """Sines and cosines of torsions and their multiples, ``(n_frames, 2 harmonics n_torsions)``."""
-    multiples = [multiple * torsions for multiple in range(1, harmonics + 1)]
-    return np.concatenate([part for each in multiples for part in (np.sin(each), np.cos(each))]).T
+def _embedded(torsions: Array) -> Array:
+    """Sines and cosines, ``(n_frames, 2 n_torsions)``."""
+    return np.concatenate([np.sin(torsions), np.cos(torsions)]).T
