@@ -67,7 +67,7 @@ class StructureValidity(BlockAnalysis):
         first frame of a trajectory, and where the frame before is further away than others are.
     results.feature_errors : ndarray
         Root mean square over the features of generated value less that of the structure, in standard deviations of the
-        reference, ``(n_frames,)``; NaN without features, featurizer or reference.
+        reference, ``(n_frames,)``; features that never change there are left out. NaN without features, featurizer or reference.
     results.observables : dict
         What was measured in each frame, see `StructureGeometry.measure`; empty without `keep_observables`.
     reference_observables : dict
@@ -215,15 +215,17 @@ class StructureValidity(BlockAnalysis):
         own = self._featurizer(positions / np.float32(_ANGSTROM), boxes)
         turns = 2j * np.pi * own / periods
         tally = {
-            "features": np.stack([own.sum(axis=0), (own.astype(np.float64) ** 2).sum(axis=0)]),
+            "features": np.stack([own.sum(axis=0, dtype=np.float64), (own.astype(np.float64) ** 2).sum(axis=0)]),
             "turns": np.exp(turns).sum(axis=0),
         }
         if features is not None:
             errors = abs(schema.wrap(features - own))
             tally |= {"errors": errors.sum(axis=0, dtype=np.float64), "n_errors": len(errors), "largest error": errors.max(axis=0)}
             if self._md is not None and self._md.norm.spreads is not None:
-                scaled = errors / np.maximum(self._md.norm.spreads, np.finfo(np.float32).tiny)
-                self.results.feature_errors[rows] = np.sqrt((scaled**2).mean(axis=1))
+                changing = np.isfinite(self._md.norm.spreads)
+                scaled = errors[:, changing] / self._md.norm.spreads[changing]
+                if changing.any():
+                    self.results.feature_errors[rows] = np.sqrt((scaled**2).mean(axis=1))
         return tally
 
     def _conclude(self) -> None:
