@@ -9,12 +9,9 @@ from typing import Any
 from pydantic import Field
 
 from openmm_trajgan.analysis.audit import Audit, audit
-from openmm_trajgan.backmap import GeneratedReader, force_field_system
-from openmm_trajgan.backmap.force_field import PotentialEnergy
 from openmm_trajgan.buffer import WindowBuffer
 from openmm_trajgan.errors import BelowThresholdError, InputError
 from openmm_trajgan.schema import FeatureTrajectories
-from openmm_trajgan.workflows.backmap import featurizer_of
 from openmm_trajgan.workflows.config import Argument, require_new, require_outside
 from openmm_trajgan.workflows.data import DataConfig, load_data
 from openmm_trajgan.workflows.progress import progress_bar
@@ -67,6 +64,8 @@ def run(config: AuditConfig) -> str:
     if config.force_field:
         if universes is None:
             raise InputError("--force-field: expected structures whose energies to compare, found none; see --topology")
+        from openmm_trajgan.backmap.force_field import PotentialEnergy, force_field_system
+
         energy = PotentialEnergy(force_field_system(config.topology, config.force_field))
     with progress_bar(1, "auditing", "audit") as bar:
         result = audit(
@@ -122,6 +121,8 @@ def _universes(
         )
     import MDAnalysis
 
+    import openmm_trajgan.backmap  # noqa: F401  # MDAnalysis knows .trajgan files by it
+
     try:
         options = {} if simulated is not None else {"dt": reference.schema.frame_interval or 1.0}
         return MDAnalysis.Universe(str(topology), coordinates, **options), MDAnalysis.Universe(str(topology), str(generated))
@@ -132,6 +133,9 @@ def _universes(
 
 def _featurizer(generated: Any) -> Any:
     """Return the featurizer of structures that come with their features."""
+    from openmm_trajgan.backmap import GeneratedReader
+    from openmm_trajgan.workflows.backmap import featurizer_of
+
     return featurizer_of(generated) if isinstance(generated.trajectory, GeneratedReader) else None
 
 

@@ -206,7 +206,7 @@ def hand_of_a_peptide(topology: Any, train: NDArray[np.float32], test: NDArray[n
 
 
 def all_atoms(topology: Any, train: NDArray[np.float32], test: NDArray[np.float32]) -> dict[str, Any]:
-    """Distances of alpha carbons in another simulation to all atoms by fragments, before and after repair of what clashes."""
+    """Distances of alpha carbons in another simulation to all atoms by fragments of three, before and after repair of clashes."""
     reference = screened_peptide.universe(topology, train)
     alpha = reference.select_atoms("name CA").indices
     pairs = Distances(alpha[np.stack(np.triu_indices(len(alpha), 1), axis=1)])
@@ -229,7 +229,7 @@ def all_atoms(topology: Any, train: NDArray[np.float32], test: NDArray[np.float3
             "heavy RMSD, A": 10 * superposed_deviations(found[:, heavy], test[: len(found), heavy]).mean(),
             "clashing frames": fragments.clashes(found).mean(),
             **{name: report[name].value for name in ("bad frames", "cis peptide bonds", "inverted centres")},
-            **{f"{name}, ratio to MD": report[name].ratio for name in ("bond deviation", "angle deviation", "clashes")},
+            **{f"{name}, ratio to MD": report[name].ratio for name in ("bond deviation", "angle deviation", "clashes", "jump")},
         }
     return results
 
@@ -250,7 +250,10 @@ def main() -> None:
     results = {
         "distance geometry, 140 beads": recovery(),
         "handedness": hands() | {"10 residues of a peptide, other simulation": hand_of_a_peptide(topology, train, test)},
-        "alpha carbons to all atoms": all_atoms(topology, train, test),
+        "alpha carbons to all atoms": {
+            f"simulation with seed {seed}": all_atoms(topology, np.concatenate(training), frames)
+            for seed, frames in zip(seeds[1], held_out, strict=True)
+        },
         "nearest frames": retrieval(topology, libraries, held_out),
     }
     text = json.dumps(results, indent=1, default=float)
