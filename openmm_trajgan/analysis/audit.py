@@ -24,6 +24,7 @@ from openmm_trajgan.schema import FeatureTrajectories
 from openmm_trajgan.storage import replacing
 
 if TYPE_CHECKING:
+    from openmm_trajgan.analysis.structure import Energy
     from openmm_trajgan.analysis.structure_comparison import StructureComparison
 
 FORMAT_VERSION = 2
@@ -211,7 +212,9 @@ class Audit:
             "figures": [_figure(one) for one in self.figures],
             "baselines": {name: [_figure(one) for one in figures] for name, figures in self.baselines.items()},
             "literature": [asdict(one) for one in self.literature],
-            "structure": None if self.structure is None else asdict(self.structure),
+            "structure": None
+            if self.structure is None
+            else asdict(self.structure) | {"validity": self.structure.validity.as_dict()},
             "choices": self.choices(),
             "implied_timescales_frames": {
                 "lags": yardstick.timescales.lags.tolist(),
@@ -263,6 +266,8 @@ def audit(
     temperature: float = 300.0,
     baselines: bool = False,
     structures: tuple[Any, Any] | None = None,
+    featurizer: Any = None,
+    energy: "Energy | None" = None,
     seed: int = 0,
     progress: Callable[[float], object] = lambda share: None,
 ) -> Audit:
@@ -290,6 +295,10 @@ def audit(
     structures
         Universes or AtomGroups of the reference and of the generated data, to compare bonds, angles, clashes, chirality,
         Ramachandran plots and sizes too; None for `reference` and `generated` themselves if both are Universes.
+    featurizer
+        That of the model, to compare the features of the generated structures with those in ``ts.data["features"]``.
+    energy
+        Potential energy of positions ``(n_frames, n_atoms, 3)`` in nm, ``(n_frames,)`` in kJ/mol, to compare it too.
     seed
         Seed of k-means and of resampling, in [0, 2³²).
     progress
@@ -363,7 +372,7 @@ def audit(
         return Audit(figures, groups, warnings, yardstick, judged, trained, measured)
     from openmm_trajgan.analysis.structure_comparison import compare_structures
 
-    compared = compare_structures(*structures, seed=seed)
+    compared = compare_structures(*structures, featurizer=featurizer, energy=energy, seed=seed)
     return Audit(figures, groups, warnings, yardstick, judged, trained, measured, compared, structures[1])
 
 

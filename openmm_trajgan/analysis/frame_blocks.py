@@ -6,7 +6,7 @@ import numpy as np
 from MDAnalysis.analysis.base import AnalysisBase
 from numpy.typing import NDArray
 
-from openmm_trajgan.analysis.structure import POSITIONS_AT_ONCE, Observables, StructureGeometry, require_finite
+from openmm_trajgan.analysis.structure import POSITIONS_AT_ONCE, StructureGeometry, require_finite
 
 FloatArray = NDArray[np.float64]
 _ANGSTROM = 10.0  # per nm
@@ -84,33 +84,6 @@ class BlockAnalysis(AnalysisBase):  # type: ignore[misc]  # MDAnalysis carries n
     ) -> None:
         """Measure ``(n_frames, n_atoms, 3)``, Å, with generated features ``(n_frames, n_features)`` and box vectors in nm."""
         raise NotImplementedError
-
-
-class StructureObservables(BlockAnalysis):
-    """All that a `StructureGeometry` measures, of every frame.
-
-    Parameters
-    ----------
-    atomgroup, geometry, verbose
-        As in `BlockAnalysis`.
-
-    Attributes
-    ----------
-    results.observables : dict
-        See `StructureGeometry.measure`.
-    """
-
-    def _prepare(self) -> None:
-        super()._prepare()
-        self._parts: list[Observables] = []
-
-    def _measure(
-        self, rows: slice, positions: NDArray[np.float32], features: NDArray[np.float32] | None, boxes: FloatArray | None
-    ) -> None:
-        self._parts.append(self.geometry.measure(positions))
-
-    def _conclude(self) -> None:
-        self.results.observables = {key: np.concatenate([part[key] for part in self._parts]) for key in self._parts[0]}
 
 
 class _Block:

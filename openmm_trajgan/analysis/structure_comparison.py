@@ -10,19 +10,18 @@ from scipy.stats import bootstrap, norm
 
 from openmm_trajgan.analysis.bonding import IntArray
 from openmm_trajgan.analysis.distributions import BINS, FloatArray, divergence, uniform_edges
-from openmm_trajgan.analysis.frame_blocks import StructureObservables
 from openmm_trajgan.analysis.structure import (
     CLASH,
     HEAVY_CLASH,
     Energy,
     Observables,
-    StructureGeometry,
     energies_of,
     evenly_spaced,
     require_same_atoms,
-    template_of,
 )
 from openmm_trajgan.analysis.uncertainty import CONFIDENCE
+from openmm_trajgan.analysis.validity import StructureValidity
+from openmm_trajgan.analysis.validity_report import ValidityReport
 from openmm_trajgan.errors import InputError
 
 BLOCKS = 20  # contiguous blocks of frames, drawn again for the uncertainty
@@ -99,12 +98,15 @@ class StructureComparison:
         Always the same, in the same order; the divergence of potential energy comes last, where there is an energy.
     n_frames
         Frames on each side of every figure.
+    validity
+        What the structures are like, beside MD: `StructureValidity` of these frames and the next of each.
     energies
         None without an energy function.
     """
 
     figures: tuple[StructureFigure, ...]
     n_frames: int
+    validity: ValidityReport
     energies: EnergySummary | None = None
 
     def __getitem__(self, name: str) -> StructureFigure:
@@ -127,7 +129,13 @@ class StructureComparison:
 
 
 def compare_structures(
-    reference: Any, generated: Any, *, n_frames: int = 2000, energy: Energy | None = None, seed: int = 0
+    reference: Any,
+    generated: Any,
+    *,
+    featurizer: Any = None,
+    energy: Energy | None = None,
+    n_frames: int = 2000,
+    seed: int = 0,
 ) -> StructureComparison:
     """Compare generated structures with those of MD, and MD with MD by the same figures.
 
@@ -140,12 +148,14 @@ def compare_structures(
     reference, generated
         Universes or AtomGroups of the same atoms in the same order, whole in every frame. Bonds, names and masses are those of
         the reference, unless only the generated have bonds.
-    n_frames
-        At most so many generated frames, and so many of each half of the reference; rounded down to a multiple of 20.
+    featurizer
+        As for `StructureValidity`.
     energy
         Potential energy of positions ``(n_frames, n_atoms, 3)`` in nm, ``(n_frames,)`` in kJ/mol. Its distribution is compared
         in 100 bins: 98 equal ones up to three interquartile ranges beyond the quartiles of MD, and two open ones; energies
         that are not finite belong to the upper one.
+    n_frames
+        At most so many generated frames, and so many of each half of the reference; rounded down to a multiple of 20.
     seed
         Of the bootstrap.
 
@@ -164,15 +174,16 @@ def compare_structures(
             f"found {n_generated}, {n_reference} and n_frames={n_frames}; give longer trajectories"
         )
     md_frames, frames = evenly_spaced(n_reference, 2 * n_used), evenly_spaced(n_generated, n_used)
-    geometry = StructureGeometry(template_of(md_atoms, atoms))
-    md, made = (
-        StructureObservables(group, geometry).run(frames=chosen).results.observables
-        for group, chosen in ((md_atoms, md_frames), (atoms, frames))
-    )
+    md_measured, measured = _with_next(md_frames, n_reference), _with_next(frames, n_generated)
+    validity = StructureValidity(atoms, md_atoms, featurizer=featurizer, reference_frames=md_measured, keep_observables=True)
+    validity.run(frames=measured)
+    md = _rows(validity.reference_observables, np.searchsorted(md_measured, md_frames))
+    made = _rows(validity.results.observables, np.searchsorted(measured, frames))
+    reasons = validity.geometry.reasons
     rng = np.random.default_rng(seed)
     figures = [
-        StructureFigure(measure.name, measure.unit, measure.meaning, reason=geometry.reasons[measure.key])
-        if measure.key in geometry.reasons
+        StructureFigure(measure.name, measure.unit, measure.meaning, reason=reasons[measure.key])
+        if measure.key in reasons
         else measure.judge(md[measure.key], made[measure.key], n_used, rng)
         for measure in _measures(md, made)
     ]
@@ -183,7 +194,17 @@ def compare_structures(
         figures.append(_energy_measure(energies.md).judge(md_energies, own_energies, n_used, rng))
     for universe in (md_atoms.universe, atoms.universe):
         universe.trajectory[0]
-    return StructureComparison(tuple(figures), n_used, energies)
+    return StructureComparison(tuple(figures), n_used, validity.results.report, energies)
+
+
+def _with_next(frames: IntArray, n_there: int) -> IntArray:
+    """Frames and the next of each, which tells how far structures jump."""
+    both = np.unique(np.concatenate([frames, frames + 1]))
+    return both[both < n_there]
+
+
+def _rows(observables: Observables, rows: IntArray) -> Observables:
+    return {key: values[rows] for key, values in observables.items()}
 
 
 @dataclass(frozen=True)
@@ -284,7 +305,7 @@ def _measures(md: Observables, made: Observables) -> list[_Measure]:
         ]
     return [
         *figures,
-        _Measure("clashes", "share of frames", too_close, "clashing", _shares, _share_of_other, 1.0),
+        _Measure("clashing frames", "share of frames", too_close, "clashing", _shares, _share_of_other, 1.0),
         _Measure("inverted centres", "share of frames", mirrored, "handedness", inverted, _share_of_other, 1.0),
         _Measure("Ramachandran JSD", "nat", backbone, "phi_psi", visits, divergence, LN_2),
         _Measure("radius of gyration JSD", "nat", size, "radius_of_gyration", sizes, divergence, LN_2),

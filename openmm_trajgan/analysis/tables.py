@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from openmm_trajgan.analysis.audit import Audit
 
 OPEN_ROWS, FEWEST_FOLDED = 12, 4  # longer tables are folded
+IN_COMPARISON = ("bad frames", "energy", "energy spread")  # figures that the table of structures has under names of its own
 LEAST_P = 1e-6  # smaller probabilities are not worth their digits
 
 Row = dict[str, str | float | int | bool | None]
@@ -40,8 +41,9 @@ def tables(audit: "Audit") -> dict[str, list[Row]]:
     -------
     dict
         ``figures`` and ``groups`` always; ``timescales``, ``passage_times`` and ``states`` of the Markov state model;
-        ``baselines``, ``literature`` and ``structure`` if the audit has them. All rows of a table have the same keys. Lengths
-        and times are in the unit of their key, a time interval that is not known leaves frames; None is a missing number.
+        ``baselines``, ``literature``, ``structure`` and ``validity`` if the audit has them. All rows of a table have the same
+        keys. Lengths and times are in the unit of their key, a time interval that is not known leaves frames; None is a missing
+        number.
     """
     markov = audit.yardstick.markov
     found = {
@@ -51,6 +53,7 @@ def tables(audit: "Audit") -> dict[str, list[Row]]:
         "baselines": _baselines(audit),
         "literature": [asdict(one) for one in audit.literature],
         "structure": _structure(audit),
+        "validity": _validity(audit),
     }
     return {name: rows for name, rows in found.items() if rows}
 
@@ -185,30 +188,24 @@ def _kinetics(audit: "Audit", markov: MarkovModels) -> dict[str, list[Row]]:
 
 
 def _structure(audit: "Audit") -> list[Row]:
-    if audit.structure is None:
-        return []
-    rows = []
-    for one in audit.structure.figures:
-        low, high = one.interval or (None, None)
-        md_low, md_high = one.md_interval or (None, None)
-        rows.append(
-            Row(
-                {
-                    "name": one.name,
-                    "meaning": one.meaning,
-                    "unit": one.unit,
-                    "value": one.generated,
-                    "low": low,
-                    "high": high,
-                    "MD against MD": one.md,
-                    "MD against MD, low": md_low,
-                    "MD against MD, high": md_high,
-                    "verdict": one.verdict,
-                    "missing": one.reason,
-                }
-            )
-        )
+    rows: list[Row] = []
+    for one in () if audit.structure is None else audit.structure.figures:
+        row: Row = {"name": one.name, "meaning": one.meaning, "unit": one.unit, "value": one.generated}
+        row["low"], row["high"] = one.interval or (None, None)
+        row["MD against MD"] = one.md
+        row["MD against MD, low"], row["MD against MD, high"] = one.md_interval or (None, None)
+        rows.append(row | {"verdict": one.verdict, "missing": one.reason})
     return rows
+
+
+def _validity(audit: "Audit") -> list[Row]:
+    """Figures of the structures that the table of their comparison does not have already."""
+    return [
+        {"name": one.name, "meaning": one.meaning, "unit": one.unit, "value": one.value, "MD": one.md, "ratio": one.ratio}
+        | {"missing": one.reason}
+        for one in (() if audit.structure is None else audit.structure.validity.figures)
+        if one.name not in IN_COMPARISON
+    ]
 
 
 def _figure(one: FigureOfMerit, frame_interval: float | None) -> Row:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from openmm_trajgan.analysis.frame_blocks import BlockAnalysis
 from openmm_trajgan.analysis.structure import (
     Energy,
+    Observables,
     StructureGeometry,
     energies_of,
     evenly_spaced,
@@ -40,7 +41,7 @@ class StructureValidity(BlockAnalysis):
         begins, are read from ``ts.data["features"]`` and ``ts.data["trajectory"]`` where these are.
     reference
         The same atoms in molecular dynamics; None for the figures of `atomgroup` alone. Its bonds, names and elements are used,
-        unless only `atomgroup` has bonds. All its frames are measured, once.
+        unless only `atomgroup` has bonds. Its frames are measured once.
     featurizer
         That of the model: called with positions ``(n_frames, n_atoms, 3)`` in nm and box vectors, with the attribute ``schema``.
         With it, features of the structures are compared with those generated.
@@ -48,6 +49,10 @@ class StructureValidity(BlockAnalysis):
         Potential energy of positions ``(n_frames, n_atoms, 3)`` in nm, ``(n_frames,)`` in kJ/mol.
     n_energies
         At most so many energies, of frames evenly spaced.
+    reference_frames
+        Frames of the reference to measure, ascending; default all.
+    keep_observables
+        Whether to keep what was measured in each frame.
     verbose
         Whether to show progress.
 
@@ -59,10 +64,14 @@ class StructureValidity(BlockAnalysis):
         Frames with heavy atoms closer than 0.2 nm or any closer than 0.12 nm, more than three bonds apart, ``(n_frames,)``.
     results.jumps : ndarray
         Root mean square distance of heavy atoms from the frame before, after superposition, nm, ``(n_frames,)``; NaN in the
-        first frame of a trajectory.
+        first frame of a trajectory, and where the frame before is further away than others are.
     results.feature_errors : ndarray
         Root mean square over the features of generated value less that of the structure, in standard deviations of the
-        reference, ``(n_frames,)``; NaN without features, featurizer or reference.
+        reference, ``(n_frames,)``; features that never change there are left out. NaN without features, featurizer or reference.
+    results.observables : dict
+        What was measured in each frame, see `StructureGeometry.measure`; empty without `keep_observables`.
+    reference_observables : dict
+        The same of the frames of the reference.
 
     Raises
     ------
@@ -97,6 +106,8 @@ class StructureValidity(BlockAnalysis):
         featurizer: Any = None,
         energy: Energy | None = None,
         n_energies: int = 200,
+        reference_frames: NDArray[np.integer[Any]] | None = None,
+        keep_observables: bool = False,
         verbose: bool = False,
     ) -> None:
         self._reference = None if reference is None else reference.atoms
@@ -109,25 +120,39 @@ class StructureValidity(BlockAnalysis):
             key: first[key][0].astype(np.float64) for key in ("bond_lengths", "angles") if key in first
         }
         self._featurizer, self._energy, self._n_energies = featurizer, energy, n_energies
+        self._reference_frames, self._keep = reference_frames, keep_observables
         self.reads_features = featurizer is not None
         self._md: Measured | None = None
+        self.reference_observables: Observables = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_reference": None, "_energy": None}  # measured before and after the processes run
+        without: dict[str, Any] = {
+            "_reference": None,
+            "_energy": None,
+            "reference_observables": {},
+        }  # used before and after the processes run
+        return self.__dict__ | without
 
     def run(self, *arguments: Any, **options: Any) -> "StructureValidity":
         """Measure the reference, then the structures; arguments are those of MDAnalysis' analyses."""
         if self._reference is not None and self._md is None:
-            md = StructureValidity(self._reference, featurizer=self._featurizer, energy=self._energy, n_energies=self._n_energies)
+            md = StructureValidity(
+                self._reference,
+                featurizer=self._featurizer,
+                energy=self._energy,
+                n_energies=self._n_energies,
+                keep_observables=self._keep,
+            )
             md.geometry, md._origin = self.geometry, self._origin
-            self._md = md.run()._measured
+            self._md = md.run(frames=self._reference_frames)._measured
+            self.reference_observables = md.results.observables
         super().run(*arguments, **options)
         return self
 
     def _prepare(self) -> None:
         super()._prepare()
         self._before: tuple[int, NDArray[np.float32]] | None = None
-        self.results.tally = {"n_frames": 0}
+        self.results.tally, self.results.observables = {"n_frames": 0}, []
         for name in ("bad", "bioemu", "alpha_clashes"):
             self.results[name] = np.zeros(self.n_frames, dtype=bool)
         for name in ("alpha_gaps", "jumps", "feature_errors"):
@@ -140,6 +165,8 @@ class StructureValidity(BlockAnalysis):
         results = self.results
         found = self.geometry.measure(positions)
         tally: Tally = {"n_frames": len(positions)}
+        if self._keep:
+            results.observables.append(found)
         for key, origin in self._origin.items():
             deviations = found[key] - origin
             tally[key] = np.stack([deviations.sum(axis=0), np.einsum("ij,ij->j", deviations, deviations)])
@@ -188,21 +215,28 @@ class StructureValidity(BlockAnalysis):
         own = self._featurizer(positions / np.float32(_ANGSTROM), boxes)
         turns = 2j * np.pi * own / periods
         tally = {
-            "features": np.stack([own.sum(axis=0), (own.astype(np.float64) ** 2).sum(axis=0)]),
+            "features": np.stack([own.sum(axis=0, dtype=np.float64), (own.astype(np.float64) ** 2).sum(axis=0)]),
             "turns": np.exp(turns).sum(axis=0),
         }
         if features is not None:
             errors = abs(schema.wrap(features - own))
             tally |= {"errors": errors.sum(axis=0, dtype=np.float64), "n_errors": len(errors), "largest error": errors.max(axis=0)}
             if self._md is not None and self._md.norm.spreads is not None:
-                scaled = errors / np.maximum(self._md.norm.spreads, np.finfo(np.float32).tiny)
-                self.results.feature_errors[rows] = np.sqrt((scaled**2).mean(axis=1))
+                changing = np.isfinite(self._md.norm.spreads)
+                scaled = errors[:, changing] / self._md.norm.spreads[changing]
+                if changing.any():
+                    self.results.feature_errors[rows] = np.sqrt((scaled**2).mean(axis=1))
         return tally
 
     def _conclude(self) -> None:
         if not self.n_frames:
             raise InputError("expected at least one frame to measure, found none; choose other frames")
-        self._fill_jumps()
+        parts = self.results.observables
+        self.results.observables = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]} if parts else {}
+        steps = np.abs(np.diff(self.frames))
+        step = int(steps.min()) if len(steps) else 0
+        self.results.jumps[1:][steps != step] = np.nan
+        self._fill_jumps(steps == step)
         own = Norm.of(self.results, self._origin, self._featurizer)
         values = values_of(self.geometry, self.results, own, own if self._md is None else self._md.norm)
         if self._energy is not None:
@@ -211,9 +245,7 @@ class StructureValidity(BlockAnalysis):
             if np.isfinite(energies).any():
                 low, middle, high = np.percentile(energies[np.isfinite(energies)], (25, 50, 75)).tolist()
                 values |= {"energy": middle, "energy spread": high - low}
-        steps = np.unique(np.diff(self.frames))
-        interval = float(steps[0] * self._trajectory.dt) if len(steps) == 1 else None
-        self._measured = Measured(own, values, self.n_frames, interval)
+        self._measured = Measured(own, values, self.n_frames, step * float(self._trajectory.dt) if step else None)
         self.results.report = report_of(self.geometry, self._measured, self._md, self._feature_table())
 
     def _feature_table(self) -> dict[str, dict[str, Any]]:
@@ -224,17 +256,23 @@ class StructureValidity(BlockAnalysis):
         columns = zip(schema.names, schema.units, tally["errors"] / tally["n_errors"], tally["largest error"], strict=True)
         return {name: {"unit": unit, "mean": float(mean), "largest": float(most)} for name, unit, mean, most in columns}
 
-    def _fill_jumps(self) -> None:
-        """Measure the jumps between frames that different processes have read."""
+    def _fill_jumps(self, neighbours: NDArray[np.bool_]) -> None:
+        """Measure the jumps between neighbours, ``(n_frames - 1,)``, that different processes have read."""
         jumps, series = self.results.jumps, self.results.series
-        for row in (np.flatnonzero(np.isnan(jumps[1:]) & (np.diff(series) == 0)) + 1).tolist():
+        for row in (np.flatnonzero(np.isnan(jumps[1:]) & (np.diff(series) == 0) & neighbours) + 1).tolist():
             pair = np.stack([self.atoms.positions for _ in self._trajectory[[int(self.frames[row - 1]), int(self.frames[row])]]])
             heavy = pair[:, self.geometry.heavy] if self.geometry.heavy.any() else pair
             jumps[row] = _distances_of_neighbours(heavy)[0] / _ANGSTROM
 
     def _get_aggregator(self) -> ResultsGroup:
         frames = ("bad", "bioemu", "alpha_clashes", "series", "alpha_gaps", "jumps", "feature_errors")
-        return ResultsGroup(lookup={"tally": _merged, **dict.fromkeys(frames, ResultsGroup.ndarray_hstack)})
+        return ResultsGroup(
+            lookup={
+                "tally": _merged,
+                "observables": ResultsGroup.flatten_sequence,
+                **dict.fromkeys(frames, ResultsGroup.ndarray_hstack),
+            }
+        )
 
 
 def _merged(tallies: Sequence[Tally]) -> Tally:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from openmm_trajgan.analysis.structure import StructureGeometry
 
 FloatArray = NDArray[np.float64]
+CONSTANT = 1e-4  # of a feature's own size; what varies less is rounding, and the tolerance of constraints
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,8 @@ class Norm:
     alpha_gap
         Longest distance of adjacent alpha carbons, nm.
     spreads
-        Standard deviation of each feature, ``(n_features,)``; None without a featurizer.
+        Standard deviation of each feature, ``(n_features,)``; NaN for those that never change, such as constrained bonds; None
+        without a featurizer.
     """
 
     means: dict[str, FloatArray]
@@ -129,6 +131,7 @@ class Norm:
             angular = np.sqrt(-2 * np.log(length)) / (2 * np.pi)
             periods = [period or np.nan for period in featurizer.schema.periods]
             spreads = np.where(np.isnan(periods), np.sqrt(np.maximum(square - mean**2, 0)), angular * periods)
+            spreads[spreads <= CONSTANT * np.sqrt(square)] = np.nan
         hands = np.sign(tally["handedness"]) if "handedness" in tally else None
         gaps = results.alpha_gaps
         return cls(means, variances, hands, float(gaps.max()) if len(gaps) else np.nan, spreads)
@@ -240,7 +243,7 @@ def _reason(geometry: StructureGeometry, name: str) -> str:
     reasons = {
         "ring": "no ring",
         "jump": "no two frames of one trajectory",
-        "feature": "no generated features, no featurizer, or no reference",
+        "feature": "no generated features, no featurizer, no reference, or none that changes",
         "energy": "no energy function, or no finite energy",
     }
     first = name.split()[0].strip(",")

@@ -1,13 +1,13 @@
 """Latents that have a decoder to structures: decoded to the features below them, and these to structures."""
 
 from dataclasses import replace
-from typing import Self
+from typing import Any, Self
 
 import MDAnalysis
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from openmm_trajgan.backmap.base import Backmapper, Structures
+from openmm_trajgan.backmap.base import Backmapper, Pieces, Structures
 from openmm_trajgan.errors import InputError
 from openmm_trajgan.features.base import Featurizer
 
@@ -56,6 +56,11 @@ class Decoded:
         """Atoms of the reference whose positions come out, ``(n_atoms,)``."""
         return self.inner.atoms
 
+    @property
+    def pieces(self) -> Pieces | None:
+        """Whether and how a series can be built in pieces: as the inner backmapper does; see `PiecewiseBackmapper`."""
+        return getattr(self.inner, "pieces", None)
+
     def fit(self, featurizer: Featurizer, reference: MDAnalysis.Universe) -> Self:
         """Fit the inner backmapper to the features below the latent.
 
@@ -88,14 +93,14 @@ class Decoded:
         self._n_latent, self._n_features = featurizer.schema.n_features, features.schema.n_features
         return self
 
-    def backmap(self, features: ArrayLike, *, rng: np.random.Generator) -> Structures:
-        """Structures of one time series.
+    def backmap(self, features: ArrayLike, *, rng: np.random.Generator, **place: Any) -> Structures:
+        """Structures of one time series, or of a piece of it.
 
         Parameters
         ----------
         features
             Latents, ``(n_frames, n_latent)``.
-        rng
+        rng, **place
             For the inner backmapper.
 
         Returns
@@ -123,5 +128,5 @@ class Decoded:
                 "use the decoder that belongs to these features"
             )
         below_zero = (decoded < 0) & self._distances
-        structures = self.inner.backmap(np.where(below_zero, 0, decoded), rng=rng)
+        structures = self.inner.backmap(np.where(below_zero, 0, decoded), rng=rng, **place)
         return replace(structures, flags={**structures.flags, "below_zero": below_zero.any(axis=1)})

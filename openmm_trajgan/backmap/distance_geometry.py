@@ -8,7 +8,7 @@ from MDAnalysis.exceptions import NoDataError
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse.csgraph import shortest_path
 
-from openmm_trajgan.backmap.base import Structures
+from openmm_trajgan.backmap.base import Pieces, Structures
 from openmm_trajgan.backmap.embedding import between, classical_scaling, majorised, stress
 from openmm_trajgan.backmap.frame_library import frames_of
 from openmm_trajgan.backmap.handedness import Handedness
@@ -56,6 +56,8 @@ class DistanceGeometry:
     >>> np.abs(distances(structures.positions) - distances([beads / 10])).max() < 1e-6
     np.True_
     """
+
+    pieces: Pieces = "in order"
 
     def __init__(self) -> None:
         self.atoms: NDArray[np.intp] = np.empty(0, dtype=np.intp)
@@ -113,8 +115,8 @@ class DistanceGeometry:
         self._n_features = len(pairs)
         return self
 
-    def backmap(self, features: ArrayLike, *, rng: np.random.Generator) -> Structures:
-        """Positions of one time series.
+    def backmap(self, features: ArrayLike, *, rng: np.random.Generator, before: NDArray[np.float64] | None = None) -> Structures:
+        """Positions of one time series, or of a piece of it.
 
         Parameters
         ----------
@@ -122,6 +124,8 @@ class DistanceGeometry:
             ``(n_frames, n_features)``, nm.
         rng
             Not needed; nothing is random here.
+        before
+            ``memory`` of the piece before: its last frame, whose hand is carried on.
 
         Returns
         -------
@@ -155,10 +159,11 @@ class DistanceGeometry:
             block = slice(start, start + step)
             points[block], not_3d[block], strain[block] = self._embedded(wanted[block])
         points -= points.mean(axis=1, keepdims=True)
-        points, margins, ambiguous = self._hand.orient(points)
+        points, margins, ambiguous = self._hand.orient(points, before)
+        last = points[-1].copy()
         points = self._superposed.superpose(points)
         flags = {"not_3d": not_3d, "stress": strain, "hand_margin": margins, "ambiguous": ambiguous}
-        return Structures(points.astype(np.float32), None, flags)
+        return Structures(points.astype(np.float32), None, flags, last)
 
     def _embedded(self, wanted: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
         """Points ``(n_frames, n_beads, 3)``, share of eigenvalues beyond three dimensions, and stress of a block."""

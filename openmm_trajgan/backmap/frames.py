@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from inspect import signature
-from typing import Any, Protocol, TypeGuard
+from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from openmm_trajgan.backmap.base import FloatArray, Structures
+from openmm_trajgan.backmap.base import FloatArray, PiecewiseBackmapper, Structures
 from openmm_trajgan.schema import FeatureSchema
 from openmm_trajgan.seeding import Seeds
 
@@ -43,24 +42,6 @@ class FrameSource(Protocol):
     def block(self, start: int, stop: int) -> Structures:
         """Positions ``(stop - start, n_atoms, 3)`` in nm of consecutive frames, with their flags."""
         ...
-
-
-class PiecewiseBackmapper(Protocol):
-    """Backmapper that can build any piece of a series, equal to the same frames of the whole."""
-
-    @property
-    def atoms(self) -> NDArray[np.intp]:
-        """Atoms of the reference whose positions come out."""
-        ...
-
-    def backmap(self, features: ArrayLike, *, rng: np.random.Generator, first: int = 0) -> Structures:
-        """Structures of `features`, ``(n_frames, n_features)``: the frames from `first` on of a series that began with `rng`."""
-        ...
-
-
-def builds_pieces(backmapper: Any) -> TypeGuard[PiecewiseBackmapper]:
-    """Whether a backmapper is a `PiecewiseBackmapper`."""
-    return "first" in signature(backmapper.backmap).parameters
 
 
 class StoredFrames:
@@ -151,7 +132,10 @@ class LibraryFrames:
 
 
 class BuiltFrames:
-    """Frames that a backmapper builds, a block at a time, when they are asked for; without a box.
+    """Frames that a backmapper builds, a piece of a series at a time, when they are asked for; without a box.
+
+    Where a piece follows from the one before, what the backmapper needs to go on is kept of every piece that was built once; the
+    first time that a late frame is asked for, all before it in its series are built.
 
     Parameters
     ----------
@@ -174,7 +158,8 @@ class BuiltFrames:
         self._starts, self._indices = starts, trajectories[starts]
         self._ends = np.append(starts[1:], len(trajectories))
         self._length = max(1, POSITIONS_AT_ONCE // self.n_atoms)
-        self._cached: tuple[int, int, Structures] | None = None
+        self._memories: list[list[Any]] = [[None] for _ in starts]  # of each series, what its first, second … piece follows from
+        self._cached: tuple[tuple[int, int], Structures] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_cached": None}
@@ -185,35 +170,46 @@ class BuiltFrames:
         return len(self._backmapper.atoms)
 
     def frame(self, frame: int) -> Frame:
-        """Return positions and flags of one frame; its block is kept for the next."""
-        if self._cached is None or not self._cached[0] <= frame < self._cached[1]:
-            start = frame - frame % self._length
-            stop = min(start + self._length, len(self._features))
-            self._cached = start, stop, self.block(start, stop)
-        start, _, structures = self._cached
+        """Return positions and flags of one frame; its piece is kept for the next."""
+        structures, place = self._piece_with(frame)
         assert structures.positions is not None
-        return structures.positions[frame - start], {name: values[frame - start] for name, values in structures.flags.items()}, None
+        return structures.positions[place], {name: values[place] for name, values in structures.flags.items()}, None
 
     def block(self, start: int, stop: int) -> Structures:
         """Return consecutive frames."""
         positions = np.empty((stop - start, self.n_atoms, 3), dtype=np.float32)
         flags: dict[str, list[NDArray[Any]]] = {}
-        place = start
-        for series in range(int(np.searchsorted(self._ends, start, side="right")), len(self._starts)):
-            end = min(int(self._ends[series]), stop)
-            while place < end:
-                until = min(place + self._length, end)
-                made = self._backmapper.backmap(
-                    self._features[place:until],
-                    first=place - int(self._starts[series]),
-                    rng=self._seeds.numpy(f"backmap {self._indices[series]}"),
-                )
-                assert made.positions is not None
-                positions[place - start : until - start] = made.positions
-                for name, values in made.flags.items():
-                    flags.setdefault(name, []).append(values)
-                place = until
+        frame = start
+        while frame < stop:
+            piece, place = self._piece_with(frame)
+            assert piece.positions is not None
+            rows = slice(place, min(len(piece.positions), place + stop - frame))
+            positions[frame - start : frame - start + rows.stop - place] = piece.positions[rows]
+            for name, values in piece.flags.items():
+                flags.setdefault(name, []).append(values[rows])
+            frame += rows.stop - place
         return Structures(positions, None, {name: np.concatenate(values) for name, values in flags.items()})
+
+    def _piece_with(self, frame: int) -> tuple[Structures, int]:
+        """Return the piece that a frame belongs to, and the place of the frame in it."""
+        series = int(np.searchsorted(self._ends, frame, side="right"))
+        number, place = divmod(frame - int(self._starts[series]), self._length)
+        if self._cached is None or self._cached[0] != (series, number):
+            known = self._memories[series]
+            if self._backmapper.pieces == "in order":
+                for each in range(min(number, len(known) - 1), number + 1):
+                    made = self._built(series, each, before=known[each])
+                    if each + 1 == len(known):
+                        known.append(made.memory)
+            else:
+                made = self._built(series, number, first=number * self._length)
+            self._cached = (series, number), made
+        return self._cached[1], place
+
+    def _built(self, series: int, number: int, **place: Any) -> Structures:
+        start = int(self._starts[series]) + number * self._length
+        features = self._features[start : min(start + self._length, int(self._ends[series]))]
+        return self._backmapper.backmap(features, rng=self._seeds.numpy(f"backmap {self._indices[series]}"), **place)
 
 
 @dataclass(frozen=True)

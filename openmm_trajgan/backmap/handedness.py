@@ -51,7 +51,9 @@ class Handedness:
         self.chiral = bool((np.concatenate(told) > 0).mean() >= _RELIABLE)
         self._learn(signs)
 
-    def orient(self, points: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
+    def orient(
+        self, points: NDArray[np.float64], before: NDArray[np.float64] | None = None
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
         """Replace frames of a time series by their mirror images where these are likelier.
 
         A frame whose odds are below 20 : 1, and every frame if the reference is achiral, has the hand of the nearest frame before
@@ -62,6 +64,8 @@ class Handedness:
         ----------
         points
             Consecutive in time, centred, ``(n_frames, n_beads, 3)``.
+        before
+            The frame before them, centred and of known hand, ``(n_beads, 3)``; None at the beginning of the series.
 
         Returns
         -------
@@ -75,7 +79,11 @@ class Handedness:
         scores = self._signs(points) @ self._weights if self.chiral else np.zeros(len(points))
         decided = np.abs(scores) > _DECIDED
         anchors, anchoring = np.where(scores < 0, -1.0, 1.0), decided.copy()
-        if not decided.any():
+        if before is not None:
+            anchoring[0] = True
+            if not decided[0]:
+                anchors[0] = _same_hand(points[:1], before[None])[0]
+        elif not decided.any():
             anchoring[np.abs(scores).argmax()] = True  # the first frame of an achiral chain
             if not self.chiral:
                 anchors[0] = _same_hand(points[:1], self._first[None])[0]

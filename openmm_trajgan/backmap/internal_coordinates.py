@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array
 
-from openmm_trajgan.backmap.base import Structures
+from openmm_trajgan.backmap.base import Pieces, Structures
 from openmm_trajgan.backmap.clashes import Clashes
 from openmm_trajgan.backmap.geometry import Conditional, Nearest
 from openmm_trajgan.backmap.z_matrix import ZMatrix, atom_label, bond_graph, ring_bonds
@@ -75,6 +75,8 @@ class InternalCoordinates:
     >>> calc_dihedrals(*structures.positions.transpose(1, 0, 2)).round(4)
     array([1.9, 2. ])
     """
+
+    pieces: Pieces = "any"
 
     def __init__(self, geometry: Geometry = "auto", *, force: bool = False) -> None:
         if geometry not in get_args(Geometry):

@@ -11,10 +11,10 @@ import numpy as np
 import openmm
 from numpy.typing import NDArray
 
-from openmm_trajgan.backmap.base import Backmapper, FloatArray, Structures
+from openmm_trajgan.backmap.base import Backmapper, FloatArray, Structures, builds_pieces
 from openmm_trajgan.backmap.choice import Choice, choose, n_frames_of
 from openmm_trajgan.backmap.force_field import FORCE_FIELD, force_field_system
-from openmm_trajgan.backmap.frames import BuiltFrames, FrameSource, GeneratedFrames, LibraryFrames, StoredFrames, builds_pieces
+from openmm_trajgan.backmap.frames import BuiltFrames, FrameSource, GeneratedFrames, LibraryFrames, StoredFrames
 from openmm_trajgan.backmap.molecule import described, molecule_of, particle, reference_of, require_whole, without_frames
 from openmm_trajgan.backmap.reader import GeneratedReader
 from openmm_trajgan.backmap.relax import Relax
@@ -79,7 +79,8 @@ def to_universe(
         Positions in Å, time in ps; the box is that of the frame of molecular dynamics where frames are such frames, and None
         where they were built. Names, residue ids, chains, elements, masses, bonds and charges are those of the topology.
         ``ts.data["features"]`` are the generated features of the frame, ``ts.data["trajectory"]`` the index of its trajectory;
-        see `GeneratedReader`. More than 128 MB of positions are not held in memory but built when they are asked for.
+        see `GeneratedReader`. More than 128 MB of positions are not held in memory but built when they are asked for, or, where
+        they are frames of the reference, read there.
 
     Raises
     ------

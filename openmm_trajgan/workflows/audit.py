@@ -34,6 +34,9 @@ class AuditConfig(DataConfig):
         description="trajectory of held-out MD, for example an .xtc or .dcd file; default: what the reference buffer keeps",
     )
     generated_structures: Path | None = Field(None, description="trajectory of generated structures, as trajgan backmap writes")
+    force_field: list[str] = Field(
+        [], description="files of a force field, as OpenMM knows them, to compare energies of the structures too; default: none"
+    )
     fail_below: float | None = Field(
         None,
         ge=0,
@@ -56,6 +59,14 @@ def run(config: AuditConfig) -> str:
     schema = reference.schema
     generated = load_data(config.generated, config, schema)
     train = None if config.train is None else load_data(config.train, config, schema)
+    universes = _universes(reference, *structures)
+    energy = None
+    if config.force_field:
+        if universes is None:
+            raise InputError("--force-field: expected structures whose energies to compare, found none; see --topology")
+        from openmm_trajgan.backmap.force_field import PotentialEnergy, force_field_system
+
+        energy = PotentialEnergy(force_field_system(config.topology, config.force_field))
     with progress_bar(1, "auditing", "audit") as bar:
         result = audit(
             reference,
@@ -63,7 +74,9 @@ def run(config: AuditConfig) -> str:
             train,
             temperature=config.temperature,
             baselines=config.baselines,
-            structures=_universes(reference, *structures),
+            structures=universes,
+            featurizer=None if universes is None else _featurizer(universes[1]),
+            energy=energy,
             seed=config.seed,
             progress=bar.update,
         )
@@ -108,11 +121,22 @@ def _universes(
         )
     import MDAnalysis
 
+    import openmm_trajgan.backmap  # noqa: F401  # MDAnalysis knows .trajgan files by it
+
     try:
-        return MDAnalysis.Universe(str(topology), coordinates), MDAnalysis.Universe(str(topology), str(generated))
+        options = {} if simulated is not None else {"dt": reference.schema.frame_interval or 1.0}
+        return MDAnalysis.Universe(str(topology), coordinates, **options), MDAnalysis.Universe(str(topology), str(generated))
     except (ValueError, OSError, TypeError, EOFError) as error:
         files, text = ", ".join(map(str, given)), " ".join(str(error).split())
         raise InputError(f"{files}: MDAnalysis cannot read them together ({text})") from error
+
+
+def _featurizer(generated: Any) -> Any:
+    """Return the featurizer of structures that come with their features."""
+    from openmm_trajgan.backmap import GeneratedReader
+    from openmm_trajgan.workflows.backmap import featurizer_of
+
+    return featurizer_of(generated) if isinstance(generated.trajectory, GeneratedReader) else None
 
 
 def _require_worth(result: Audit, least: float, page: Path) -> None:

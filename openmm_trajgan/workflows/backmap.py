@@ -167,17 +167,30 @@ def compare_with_md(
         That of the model; None rebuilds it from the schema, where it tells how.
     """
     atoms = universe.trajectory.provenance["atoms"]
-    schema = universe.trajectory.schema
-    group = reference.atoms
-    if atoms is not None:
-        group, schema, featurizer = reference.atoms[atoms], _renumbered(schema, atoms), None
-    if featurizer is None:
-        with suppress(InputError):
-            featurizer = from_schema(schema)
+    group = reference.atoms if atoms is None else reference.atoms[atoms]
+    featurizer = featurizer_of(universe, featurizer)
     n_energies = max(1, min(_MOST_ENERGIES, _PAIRS // len(group) ** 2))
     validity = StructureValidity(universe, group, featurizer=featurizer, energy=energy, n_energies=n_energies).run()
     report: ValidityReport = validity.results.report
     return report
+
+
+def featurizer_of(universe: MDAnalysis.Universe, featurizer: Featurizer | None = None) -> Featurizer | None:
+    """Return the featurizer of generated structures, which may be some of the atoms of the model; None where none is known.
+
+    Parameters
+    ----------
+    universe
+        From `to_universe`, or of a ``.trajgan`` file.
+    featurizer
+        That of the model; None rebuilds it from the schema, where it tells how.
+    """
+    atoms, schema = universe.trajectory.provenance["atoms"], universe.trajectory.schema
+    if atoms is None and featurizer is not None:
+        return featurizer
+    with suppress(InputError):
+        return from_schema(schema if atoms is None else _renumbered(schema, atoms))
+    return None
 
 
 def _renumbered(schema: FeatureSchema, atoms: list[int]) -> FeatureSchema:

@@ -19,6 +19,7 @@ from openmm_trajgan.seeding import Seeds
 from openmm_trajgan.storage import replacing
 from openmm_trajgan.systems import NAMES, get_system
 from openmm_trajgan.systems.base import SimulatedSystem
+from openmm_trajgan.workflows.backmap import featurizer_of
 from openmm_trajgan.workflows.collect import collect_system
 from openmm_trajgan.workflows.config import Argument, WorkflowConfig, replace_folder, require_new
 from openmm_trajgan.workflows.demo_protocols import PROTOCOLS, QUICK, DemoProtocol
@@ -99,7 +100,7 @@ def run(config: DemoConfig) -> str:
     for condition in _conditions(system, buffer.labels, train, held_out):
         generated = _generated(config, protocol, gan, condition, seeds)
         universe = _structures(config, system, buffer, features, condition, generated)
-        verdicts.append(condition.words + _verdict(config, system, buffer, condition, generated, universe))
+        verdicts.append(condition.words + _verdict(config, system, buffer, features, condition, generated, universe))
     each = "-*" if system.labels else ""
     lines = (
         f"Simulated {system.title}: {protocol.n_replicas} replicas, {_time(train.n_frames + held_out.n_frames, train)} in all, "
@@ -187,6 +188,7 @@ def _verdict(
     config: DemoConfig,
     system: SimulatedSystem,
     buffer: WindowBuffer,
+    features: Featurizer,
     condition: _Condition,
     generated: FeatureTrajectories,
     universe: MDAnalysis.Universe,
@@ -196,13 +198,15 @@ def _verdict(
     simulated = _kept_structures(buffer, held_out.replica_names)
     structures = None
     if simulated is not None and len(simulated) >= _FEWEST_STRUCTURES:
-        structures = MDAnalysis.Universe(system.topology(), _ANGSTROM * simulated), universe
+        interval = held_out.schema.frame_interval
+        structures = MDAnalysis.Universe(system.topology(), _ANGSTROM * simulated, dt=interval), universe
     result = audit(
         held_out,
         generated,
         condition.train,
         temperature=system.temperature_at(condition.label),
         structures=structures,
+        featurizer=featurizer_of(universe, features),
         seed=config.seed,
     )
     result.to_json(out / f"audit{suffix}.json")

@@ -10,6 +10,7 @@ from openmm_trajgan.analysis.audit import audit
 from openmm_trajgan.analysis.pictures import overview, pictures
 from openmm_trajgan.analysis.report import render, write_report
 from openmm_trajgan.analysis.structure_comparison import StructureComparison, StructureFigure
+from openmm_trajgan.analysis.validity_report import ValidityFigure, ValidityReport
 from openmm_trajgan.schema import FeatureSchema, FeatureTrajectories
 
 
@@ -67,13 +68,16 @@ def test_structures_stand_in_the_page(wells_audit, drawn):
         StructureFigure("bond length", "nm", "Mean of <b>.", 0.1234, 0.05, (0.0, 0.2), (0.0, 0.1), "unlike MD"),
         StructureFigure("handedness", "share of frames", "Share.", reason="no alpha carbon"),
     )
-    more = replace(wells_audit, structure=StructureComparison(figures, n_frames=20))
+    validity = ValidityReport((ValidityFigure("jump", "nm", "From the <i>frame before.", 0.2, 0.1),), 20, 40, {})
+    more = replace(wells_audit, structure=StructureComparison(figures, 20, validity))
     vars(more)["literature"] = wells_audit.literature  # known already
     sketch = Figure(figsize=(2, 1))
     page = render(more, [sketch], drawn[:1])
     assert "0.123" in page
     assert "Mean of &lt;b&gt;." in page
     assert "no alpha carbon" in page
+    assert "From the &lt;i&gt;frame before." in page
+    assert re.search(r'data-label="ratio"><strong>2</strong>', page)
     assert page.count("<img") == 2
     assert "Generated structure 1" in page
 

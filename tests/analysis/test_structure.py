@@ -8,10 +8,10 @@ from MDAnalysis.analysis.rms import rmsd
 from openmm import unit
 from scipy.spatial.distance import jensenshannon
 
-from openmm_trajgan.analysis.frame_blocks import StructureObservables
 from openmm_trajgan.analysis.structure import StructureGeometry
 from openmm_trajgan.analysis.structure_comparison import compare_structures
 from openmm_trajgan.analysis.structure_sketch import sketch
+from openmm_trajgan.analysis.validity import StructureValidity
 from openmm_trajgan.backmap import InternalCoordinates
 from openmm_trajgan.errors import InputError
 from openmm_trajgan.systems import alanine_dipeptide
@@ -19,7 +19,7 @@ from openmm_trajgan.systems import alanine_dipeptide
 TOPOLOGY, START = alanine_dipeptide.topology_and_positions()
 N, CA, CB, C = 6, 8, 10, 14
 N_MD, N_USED = 400, 200
-HARD = ("bond lengths", "bond length spread", "angles", "angle spread", "clashes", "inverted centres")
+HARD = ("bond lengths", "bond length spread", "angles", "angle spread", "clashing frames", "inverted centres")
 
 
 def universe(frames):
@@ -30,7 +30,7 @@ def universe(frames):
 def observed(molecule, frames=slice(None)):
     """What is measured in frames of a Universe or an AtomGroup."""
     every = np.arange(len(molecule.universe.trajectory))
-    return StructureObservables(molecule, StructureGeometry(molecule)).run(frames=every[frames]).results.observables
+    return StructureValidity(molecule, keep_observables=True).run(frames=every[frames]).results.observables
 
 
 def without_bonds(frames):
@@ -289,6 +289,24 @@ def test_energies_must_be_one_per_frame_and_finite_in_md(reference, held_out):
         compare_structures(reference, universe(held_out), energy=lambda positions: np.full(len(positions), np.nan))
 
 
+def test_validity_comes_from_the_same_frames(reference, held_out):
+    """Of 400 frames of MD two halves of 200, of 200 generated ones all: every frame, and so what is measured of every frame."""
+    made = universe(held_out[:200])
+    report = compare_structures(reference, made).validity
+    expected = StructureValidity(made, reference).run().results.report
+    assert (report.n_frames, report.n_md_frames) == (200, 400)
+    assert report == expected
+
+
+def test_jumps_are_those_to_the_next_frame_though_every_tenth_is_compared(reference, held_out):
+    made = universe(held_out[:200])
+    report = compare_structures(reference, made, n_frames=20).validity
+    assert report.n_frames == 39  # the last has no next
+    expected = StructureValidity(made).run().results.jumps[1:]
+    assert report["jump"].value == pytest.approx(expected.mean(), abs=5 * expected.std() / np.sqrt(19))
+    assert report["jump"].md is not None
+
+
 def test_a_single_particle_has_no_bonds_and_says_so():
     particles = [MDAnalysis.Universe.empty(1, trajectory=True) for _ in range(2)]
     for particle in particles:
@@ -308,7 +326,7 @@ def test_atoms_on_top_of_each_other_are_unlike_md(reference, held_out):
     figure = comparison["Ramachandran JSD"]
     assert (figure.estimate, figure.verdict) == (None, "unlike MD")
     assert "atoms lie on top of each other" in figure.reason
-    assert comparison["clashes"].generated == 1
+    assert comparison["clashing frames"].generated == 1
 
 
 def test_what_is_wrong_is_said(md, reference, held_out):

@@ -7,6 +7,7 @@ import pytest
 from openmm_trajgan.analysis.structure_comparison import StructureComparison, StructureFigure
 from openmm_trajgan.analysis.tables import Words, mean_of, number, tables, write_tables
 from openmm_trajgan.analysis.uncertainty import Estimate
+from openmm_trajgan.analysis.validity_report import ValidityFigure, ValidityReport
 from openmm_trajgan.analysis.verdict import GroupVerdict
 
 
@@ -67,10 +68,13 @@ def test_csv_files_hold_the_same_and_are_the_same_bytes_again(found, wells_audit
 
 
 def test_literature_and_structures_have_tables(found, wells_audit):
-    structure = StructureComparison((StructureFigure("bond length", "nm", "Mean.", 0.1, 0.05, (0.0, 0.2)),), n_frames=20)
+    figures = (ValidityFigure("jump", "nm", "Mean.", 0.2, 0.1), ValidityFigure("bad frames", "share", "Close.", 0.1))
+    validity = ValidityReport(figures, 20, 40, {})
+    structure = StructureComparison((StructureFigure("bond length", "nm", "Mean.", 0.1, 0.05, (0.0, 0.2)),), 20, validity)
     more = replace(wells_audit, structure=structure)
     vars(more)["literature"] = wells_audit.literature  # known already
     assert tables(more)["structure"][0]["high"] == 0.2
+    assert [(row["name"], row["ratio"]) for row in tables(more)["validity"]] == [("jump", 2.0)]
     assert [row["generated"] for row in found["literature"]] == [one.generated for one in wells_audit.literature]
 
 

@@ -13,7 +13,7 @@ from openmm_trajgan.analysis.validity import StructureValidity
 from openmm_trajgan.backmap import InternalCoordinates
 from openmm_trajgan.backmap.frames import GeneratedFrames, StoredFrames
 from openmm_trajgan.errors import InputError
-from openmm_trajgan.features import Torsions
+from openmm_trajgan.features import Distances, Torsions
 from openmm_trajgan.systems import alanine_dipeptide
 
 TOPOLOGY = alanine_dipeptide.topology()
@@ -107,6 +107,28 @@ def test_jumps_are_rmsd_of_neighbours_within_a_trajectory(md):
     assert results.report["jump"].value == pytest.approx(np.mean(np.array(expected)[inside]), rel=1e-5)
 
 
+def test_features_that_never_change_have_no_standard_deviation(md):
+    """The length of a constrained bond, alone and beside another distance."""
+    bond, both = Distances([[0, 1]]), Distances([[0, 1], [4, 18]])
+    for features, expected in ((both, True), (bond, False)):
+        values = features(md)
+        source = GeneratedFrames(StoredFrames(md), values, np.zeros(len(md), int), features.schema.with_frame_interval(0.2))
+        report = StructureValidity(MDAnalysis.Universe(TOPOLOGY, source), universe(md), featurizer=features).run().results.report
+        figure = report["feature error"]
+        assert (figure.value is not None) == expected
+        assert not expected or figure.value < 1e-3
+    assert figure.reason == "no generated features, no featurizer, no reference, or none that changes"
+
+
+def test_jumps_over_gaps_are_not_measured(md):
+    results = StructureValidity(universe(md)).run(frames=[0, 2, 4, 7, 9]).results
+    assert np.isnan(results.jumps).tolist() == [True, False, False, True, False]
+    every_second = StructureValidity(universe(md), universe(md)).run(frames=[0, 2, 4, 7, 9]).results.report
+    assert every_second["jump"].reason == "frames come every 0.4 ps, those of MD every 0.2 ps"
+    alike = StructureValidity(universe(md), universe(md), reference_frames=np.arange(0, 100, 2)).run(frames=[0, 2, 4, 7, 9])
+    assert alike.results.report["jump"].ratio == pytest.approx(1, rel=0.3)
+
+
 def assert_same(one, other):
     for mine, theirs in zip(one.report.figures, other.report.figures, strict=True):
         assert mine.reason == theirs.reason
@@ -145,7 +167,7 @@ def test_features_are_compared_through_the_featurizer(md):
 def test_without_generated_features_there_is_no_error_of_features(md):
     report = StructureValidity(universe(md), universe(md), featurizer=FEATURES).run().results.report
     assert report["feature error"].value is None
-    assert report["feature error"].reason == "no generated features, no featurizer, or no reference"
+    assert report["feature error"].reason == "no generated features, no featurizer, no reference, or none that changes"
 
 
 def test_pairs_of_a_large_molecule_are_those_of_a_small_one(noisy, monkeypatch):

@@ -115,6 +115,23 @@ def test_molecules_cut_by_the_box_are_refused(molecule, reference, featurizer, m
         to_universe(made_of(featurizer, reference[:N_FRAMES]), periodic, method=method)
 
 
+@pytest.mark.parametrize("method", ["distance_geometry", "fragments"])
+def test_structures_built_by_a_periodic_reference_have_no_box_and_a_cut_one_is_refused(molecule, reference, method):
+    heavy = molecule.select_atoms("not name H*").indices.tolist()
+    distances = Distances([(one, other) for place, one in enumerate(heavy) for other in heavy[place + 1 :]])
+    generated = made_of(distances, reference[:N_FRAMES])
+    periodic = molecule.copy().load_new(10 * reference, dimensions=BOX, dt=0.2)
+    universe = to_universe(generated, periodic, method=method)
+    assert all(ts.dimensions is None for ts in universe.trajectory)
+    found = universe.select_atoms("not name H*").indices.tolist()
+    apart = Distances([(one, other) for place, one in enumerate(found) for other in found[place + 1 :]])
+    np.testing.assert_allclose(apart(universe.trajectory.timeseries() / 10), generated.values[0], atol=2e-4)
+    positions = 10 * reference.copy()
+    positions[5, 11:] += [40, 0, 0]
+    with pytest.raises(InputError, match=r"frame 5.*whole"):
+        to_universe(generated, molecule.copy().load_new(positions, dimensions=BOX, dt=0.2), method=method)
+
+
 def test_most_distances_become_the_atoms_they_are_between(beads):
     pairs = [(one, other) for one in range(12) for other in range(one + 1, 12)]
     distances = Distances(pairs)

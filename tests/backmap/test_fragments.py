@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from MDAnalysis.analysis.rms import rmsd
 
+from openmm_trajgan.analysis.validity import StructureValidity
 from openmm_trajgan.backmap import Backmapper, Fragments, to_universe
 from openmm_trajgan.backmap.clashes import Clashes
 from openmm_trajgan.errors import InputError
@@ -54,7 +55,7 @@ def test_beads_are_where_distances_put_them_and_each_atom_as_near_its_bead_as_in
     assert structures.flags["fragment_distance"].min() > 1e-4
     names = np.array([atom.name for atom in TOPOLOGY.atoms()])
     residues = np.array([atom.residue.index for atom in TOPOLOGY.atoms()])
-    for one, other in (("CA", "CB"), ("CA", "N"), ("C", "O")):  # within one fragment
+    for one, other in (("CA", "CB"), ("CA", "HA"), ("C", "O")):  # within one fragment, or with its bead
         pairs = [(i, j) for i in np.flatnonzero(names == one) for j in np.flatnonzero(names == other) if residues[i] == residues[j]]
         lengths = Distances(pairs)
         known = lengths(frames)
@@ -62,6 +63,29 @@ def test_beads_are_where_distances_put_them_and_each_atom_as_near_its_bead_as_in
         assert (built >= known.min(axis=0) - 1e-4).all()
         assert (built <= known.max(axis=0) + 1e-4).all()
     assert max(rmsd(*pair, superposition=True) for pair in zip(structures.positions, between, strict=True)) < 0.05
+
+
+def test_the_hand_of_every_residue_and_every_peptide_bond_are_kept(distances, frames):
+    bent = START.astype(np.float32) + (frames - START.astype(np.float32)) / 4
+    md = MDAnalysis.Universe(TOPOLOGY, 10 * bent, dt=0.2)
+    alpha = Distances([[one, other] for place, one in enumerate(ALPHA) for other in ALPHA[place + 1 :]])
+    between = (bent[1:] + bent[:-1]) / 2
+    for features in (distances, alpha):
+        made = Fragments().fit(features, md).backmap(features(between), rng=RNG).positions
+        report = StructureValidity(MDAnalysis.Universe(TOPOLOGY, 10 * made, dt=0.2), md).run().results.report
+        for name in ("inverted centres", "cis peptide bonds"):
+            assert report[name].value == report[name].md == 0
+
+
+def test_side_chains_stay_where_they_are_unless_the_trace_demands_it(distances, md, frames):
+    """Frames of the reference that differ in one methyl group only: any of them would do, and one of them is kept."""
+    names = [atom.name for atom in TOPOLOGY.atoms()]
+    methyl = [names.index(name) for name in ("HB1", "HB2", "HB3")]
+    turned = frames[[0] * 8 + [20]].copy()
+    turned[1:8:2, methyl] = turned[0, np.roll(methyl, 1)]
+    wanted = distances(turned[:1] + np.random.default_rng(0).normal(0, 1e-4, (30, 43, 3)).astype(np.float32))
+    made = Fragments().fit(distances, MDAnalysis.Universe(TOPOLOGY, 10 * turned, dt=0.2)).backmap(wanted, rng=RNG).positions
+    assert np.linalg.norm(np.diff(made[:, methyl], axis=0), axis=2).max() < 0.01
 
 
 def test_all_atoms_of_a_universe_and_their_repair(distances, md, frames):

@@ -24,6 +24,7 @@ class Counting:
     """Backmapper whose frames tell their features, their place in the series and the generator's first number."""
 
     atoms = np.arange(N_ATOMS)
+    pieces = "any"
 
     def backmap(self, features, *, rng, first=0):
         from openmm_trajgan.backmap.base import Structures

@@ -1,8 +1,8 @@
 """How well and how fast features become structures by nearest frames, by distance geometry and by fragments.
 
-Run ``OMP_NUM_THREADS=1 python tests/benchmarks/backmapping.py --out backmapping.json``; some minutes, most of them molecular
-dynamics of a peptide (3000 frames to learn from, 1000 independent ones to find again). Needs MDAnalysisTests. Times are CPU
-time of one core.
+Run ``OMP_NUM_THREADS=1 python tests/benchmarks/backmapping.py --out backmapping.json``; some ten minutes, most of them molecular
+dynamics of a peptide (three simulations of 3000 frames to learn from, three of 1000 to find again), which ``--simulations
+FOLDER`` keeps for the next time. Needs MDAnalysisTests. Times are CPU time of one core.
 """
 
 import argparse
@@ -26,6 +26,7 @@ from openmm_trajgan.features import Distances, RadiusOfGyration
 from openmm_trajgan.schema import FeatureSchema
 
 N_TRAIN, N_TEST = 3000, 1000
+APART, WITHIN = 100, 99  # frames; percentile
 N_REPAIRED = 200
 TIMES_OVER = 20  # the test frames are repeated for the speed of a long series
 N_BEADS, N_CHAINS, BOND = 140, 1000, 0.38
@@ -33,13 +34,13 @@ RNG = np.random.default_rng(0)
 
 
 class SlowComponents:
-    """Two TICA components of the distances between α carbons, fitted to given frames."""
+    """Two TICA components of the distances between α carbons, fitted to given simulations."""
 
     schema = FeatureSchema(names=("TICA 1", "TICA 2"), units=("", ""), periods=(None, None))
 
-    def __init__(self, distances: Distances, frames: NDArray[np.float32], lag: int = 10) -> None:
+    def __init__(self, distances: Distances, simulations: list[NDArray[np.float32]], lag: int = 10) -> None:
         self.distances = distances
-        self.model = TICA(lagtime=lag, dim=2).fit(distances(frames)).fetch_model()
+        self.model = TICA(lagtime=lag, dim=2).fit([distances(frames) for frames in simulations]).fetch_model()
 
     def __call__(self, positions: Any, box: Any = None) -> NDArray[np.float32]:
         """Compute both components."""
@@ -63,41 +64,70 @@ def timed(backmapper: Any, features: NDArray[Any]) -> tuple[Any, float]:
     return structures, len(features) / (time.process_time() - start)
 
 
-def retrieval(topology: Any, train: NDArray[np.float32], test: NDArray[np.float32]) -> dict[str, Any]:
-    """Features of independent molecular dynamics, found again among the frames to learn from."""
+def retrieval(
+    topology: Any, libraries: dict[str, list[NDArray[np.float32]]], held_out: list[NDArray[np.float32]]
+) -> dict[str, Any]:
+    """Features of held-out simulations found again among frames of one simulation and among those of all, median and range."""
     alpha = [atom.index for atom in topology.atoms() if atom.name == "CA"]
-    heavy = [atom.index for atom in topology.atoms() if atom.element.symbol != "H"]
     between = Distances([[i, j] for place, i in enumerate(alpha) for j in alpha[place + 1 :]])
-    cases = {
-        "end-to-end distance": Distances([[alpha[0], alpha[-1]]]),
-        "radius of gyration": RadiusOfGyration(alpha),
-        "two TICA components": SlowComponents(between, train),
-    }
-    jump = superposed_deviations(train[1:, heavy], train[:-1, heavy])
-    results: dict[str, Any] = {"atoms": train.shape[1], "jump of molecular dynamics, nm": jump.mean()}
-    for name, features in cases.items():
-        nearest = NearestFrames().fit(features, screened_peptide.universe(topology, train))
-        wanted = features(test)
-        structures = nearest.backmap(wanted, rng=RNG)
-        found = train[structures.reference_frames]
-        summary = nearest.summary
-        _, rate = timed(nearest, np.tile(wanted, (TIMES_OVER, 1)))
-        steps = superposed_deviations(found[1:, heavy], found[:-1, heavy])
-        known = features(train)
-        nearest_of_all = np.abs(known[None] - wanted[:, None]).sum(axis=2).argmin(axis=1)
-        closest = train[nearest_of_all][:, heavy]
-        spread = known.std(axis=0)
-        results[name] = {
-            "jump ratio, mean": steps.mean() / jump.mean(),
-            "jump ratio, 99th percentile": np.percentile(steps, 99) / np.percentile(jump, 99),
-            "jump ratio of single nearest frames": superposed_deviations(closest[1:], closest[:-1]).mean() / jump.mean(),
-            "feature error, SD": (np.abs(features(found) - wanted) / spread).mean(),
-            "feature error of single nearest frames, SD": (np.abs(known[nearest_of_all] - wanted) / spread).mean(),
-            "unique share": summary.unique_share,
-            "repeat share": summary.repeat_share,
-            "frames/s": rate,
+    results: dict[str, Any] = {}
+    for label, simulations in libraries.items():
+        cases = {
+            "end-to-end distance": Distances([[alpha[0], alpha[-1]]]),
+            "radius of gyration": RadiusOfGyration(alpha),
+            "two TICA components": SlowComponents(between, simulations),
         }
+        for name, features in cases.items():
+            nearest = NearestFrames().fit(features, screened_peptide.universe(topology, np.concatenate(simulations)))
+            rows = [found_again(nearest, features, topology, simulations, test) for test in held_out]
+            results[f"{name}, {label}"] = {
+                figure: [float(pick([row[figure] for row in rows])) for pick in (np.median, np.min, np.max)] for figure in rows[0]
+            }
     return results
+
+
+def found_again(
+    nearest: NearestFrames, features: Any, topology: Any, simulations: list[NDArray[np.float32]], test: NDArray[np.float32]
+) -> dict[str, float]:
+    """One held-out simulation; errors also apart for frames within and beyond what the library has visited.
+
+    A frame is within if it is no further from the nearest library frame than 99 % of the library's frames are from the nearest
+    one at least 100 frames away in time, in standard deviations of the features.
+    """
+    heavy = [atom.index for atom in topology.atoms() if atom.element.symbol != "H"]
+    train = np.concatenate(simulations)
+    jump = np.concatenate([superposed_deviations(frames[1:, heavy], frames[:-1, heavy]) for frames in simulations])
+    wanted, known = features(test), features(train)
+    spread = known.std(axis=0)
+    structures = nearest.backmap(wanted, rng=RNG)
+    summary = nearest.summary
+    _, rate = timed(nearest, np.tile(wanted, (TIMES_OVER, 1)))
+    found = train[structures.reference_frames]
+    steps = superposed_deviations(found[1:, heavy], found[:-1, heavy])
+    distances = np.linalg.norm((wanted[:, None] - known) / spread, axis=2)
+    reach = np.percentile(np.concatenate([_to_nearest_apart(known / spread, row) for row in range(0, len(known), 10)]), WITHIN)
+    within = distances.min(axis=1) <= reach
+    errors = (np.abs(features(found) - wanted) / spread).mean(axis=1)
+    smooth = within[1:] & within[:-1]
+    closest = train[distances.argmin(axis=1)][:, heavy]
+    return {
+        "jump ratio, mean": steps.mean() / jump.mean(),
+        "jump ratio within": steps[smooth].mean() / jump.mean(),
+        "jump ratio of single nearest frames": superposed_deviations(closest[1:], closest[:-1]).mean() / jump.mean(),
+        "feature error, SD": errors.mean(),
+        "share of frames within": within.mean(),
+        "feature error within, SD": errors[within].mean(),
+        "feature error beyond, SD": errors[~within].mean() if (~within).any() else np.nan,
+        "feature error of single nearest frames, SD": (np.abs(known[distances.argmin(axis=1)] - wanted) / spread).mean(),
+        "unique share": summary.unique_share,
+        "frames/s": rate,
+    }
+
+
+def _to_nearest_apart(points: NDArray[np.floating], row: int) -> NDArray[np.float64]:
+    """Distance of one point from the nearest one at least 100 rows away, ``(1,)``."""
+    away = abs(np.arange(len(points)) - row) >= APART
+    return np.linalg.norm(points[away] - points[row], axis=1).min(keepdims=True)
 
 
 def wandering(n_frames: int, seed: int) -> NDArray[np.float64]:
@@ -176,7 +206,7 @@ def hand_of_a_peptide(topology: Any, train: NDArray[np.float32], test: NDArray[n
 
 
 def all_atoms(topology: Any, train: NDArray[np.float32], test: NDArray[np.float32]) -> dict[str, Any]:
-    """Distances of alpha carbons in another simulation to all atoms by fragments, before and after repair of what clashes."""
+    """Distances of alpha carbons in another simulation to all atoms by fragments of three, before and after repair of clashes."""
     reference = screened_peptide.universe(topology, train)
     alpha = reference.select_atoms("name CA").indices
     pairs = Distances(alpha[np.stack(np.triu_indices(len(alpha), 1), axis=1)])
@@ -199,7 +229,7 @@ def all_atoms(topology: Any, train: NDArray[np.float32], test: NDArray[np.float3
             "heavy RMSD, A": 10 * superposed_deviations(found[:, heavy], test[: len(found), heavy]).mean(),
             "clashing frames": fragments.clashes(found).mean(),
             **{name: report[name].value for name in ("bad frames", "cis peptide bonds", "inverted centres")},
-            **{f"{name}, ratio to MD": report[name].ratio for name in ("bond deviation", "angle deviation", "clashes")},
+            **{f"{name}, ratio to MD": report[name].ratio for name in ("bond deviation", "angle deviation", "clashes", "jump")},
         }
     return results
 
@@ -209,15 +239,22 @@ def main() -> None:
     warnings.simplefilter("ignore")  # of MDAnalysis about its own test files
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--seed", type=int, default=1, help="of the first of both simulations")
+    parser.add_argument("--seed", type=int, default=1, help="of the first of six simulations")
+    parser.add_argument("--simulations", type=Path, help="folder of the frames of the peptide, made where absent")
     arguments = parser.parse_args()
-    topology, train = screened_peptide.simulate(N_TRAIN, seed=arguments.seed)
-    _, test = screened_peptide.simulate(N_TEST, seed=arguments.seed + 1)
+    seeds = [range(arguments.seed + first, arguments.seed + first + 6, 2) for first in (0, 1)]
+    topology, training = screened_peptide.simulations(seeds[0], N_TRAIN, arguments.simulations)
+    _, held_out = screened_peptide.simulations(seeds[1], N_TEST, arguments.simulations)
+    train, test = training[0], held_out[0]
+    libraries = {"one simulation": training[:1], "three simulations": training}
     results = {
         "distance geometry, 140 beads": recovery(),
         "handedness": hands() | {"10 residues of a peptide, other simulation": hand_of_a_peptide(topology, train, test)},
-        "alpha carbons to all atoms": all_atoms(topology, train, test),
-        "nearest frames": retrieval(topology, train, test),
+        "alpha carbons to all atoms": {
+            f"simulation with seed {seed}": all_atoms(topology, np.concatenate(training), frames)
+            for seed, frames in zip(seeds[1], held_out, strict=True)
+        },
+        "nearest frames": retrieval(topology, libraries, held_out),
     }
     text = json.dumps(results, indent=1, default=float)
     arguments.out.write_text(text)

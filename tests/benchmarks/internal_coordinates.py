@@ -2,8 +2,8 @@
 
     OMP_NUM_THREADS=1 python tests/benchmarks/internal_coordinates.py --out internal_coordinates.json
 
-needs the package MDAnalysisTests for its trajectory of adenylate kinase. The decapeptide is simulated (minutes);
-``--peptide FILE.npy`` keeps its frames and takes them from there the next time. Times are CPU times of one thread.
+needs the package MDAnalysisTests for its trajectory of adenylate kinase. A decapeptide is simulated six times (some ten minutes);
+``--simulations FOLDER`` keeps the frames and takes them from there the next time. Times are CPU times of one thread.
 """
 
 import argparse
@@ -17,21 +17,22 @@ from typing import Any
 import MDAnalysis
 import numpy as np
 import openmm
+import screened_peptide
 from MDAnalysis.analysis.bat import BAT
 from MDAnalysis.analysis.rms import rmsd
 from openmm import unit
-from peptides import adenylate_kinase, capped_piece, simulate, system_of
+from peptides import adenylate_kinase, capped_piece
 
 from openmm_trajgan.analysis.validity import StructureValidity
-from openmm_trajgan.backmap import InternalCoordinates, Relax
+from openmm_trajgan.backmap import InternalCoordinates, Relax, force_field_system
 from openmm_trajgan.backmap.clashes import Clashes
 from openmm_trajgan.backmap.z_matrix import ZMatrix
 from openmm_trajgan.features import Concatenate, Featurizer, Torsions
 from openmm_trajgan.systems import alanine_dipeptide
 
 N_SPEED = 20_000  # frames
-N_PEPTIDE = 400  # to learn from, of one simulation; with 1000 of two the backbone was off by 0.04 Å less
-N_HELD_OUT = 200  # of another
+N_TRAINING = (400, 1000, 3000)  # frames to learn from, of one simulation, and at last all of all three
+N_HELD_OUT = 200  # of each of three others
 Array = np.ndarray
 
 
@@ -191,33 +192,49 @@ def _percentiles(values: Array) -> dict[str, float]:
     return {"5 %": float(low), "median": float(median), "95 %": float(high)}
 
 
-def decapeptide(topology: Any, frames: Array, features: Featurizer) -> dict[str, Any]:
-    """Exact φ, ψ, ω and χ of another simulation back to structures, before and after repair."""
-    train, test = np.split(np.arange(len(frames)), [N_PEPTIDE])
-    universe = universe_of(topology, frames[train])
-    with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("always")
+def decapeptide(topology: Any, training: list[Array], held_out: list[Array], features: Featurizer) -> dict[str, Any]:
+    """Exact φ, ψ, ω and χ of other simulations back to structures, for several numbers of frames to learn from."""
+    results: dict[str, Any] = {"held-out simulations": len(held_out), "frames of each": N_HELD_OUT}
+    for number in N_TRAINING:
+        pairs = [rebuilt(topology, frames[:number], test, features) for frames in training for test in held_out]
+        results[f"{number} frames of one simulation, {len(pairs)} pairs"] = spreads(pairs)
+    every = np.concatenate(training)
+    pairs = [rebuilt(topology, every, test, features) for test in held_out]
+    return results | {f"{len(every)} frames of {len(training)} simulations": spreads(pairs)}
+
+
+def spreads(rows: list[dict[str, float]]) -> dict[str, Any]:
+    """Median and range of each figure."""
+    return {name: spread([row[name] for row in rows]) for name in rows[0]}
+
+
+def rebuilt(topology: Any, train: Array, test: Array, features: Featurizer) -> dict[str, float]:
+    """One simulation rebuilt from its torsions with the geometry of another, before and after repair of the frames that clash."""
+    universe = universe_of(topology, train)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         fit_seconds, backmapper = cpu(lambda: InternalCoordinates().fit(features, universe))
-    seconds, structures = cpu(lambda: backmapper.backmap(features(frames[test]), rng=np.random.default_rng(0)))
-    relax = Relax(system_of(topology), features, universe)
+    seconds, structures = cpu(lambda: backmapper.backmap(features(test), rng=np.random.default_rng(0)))
+    relax = Relax(force_field_system(topology), features, universe)
     flagged = structures.flags["clash"]
     repair_seconds, relaxed = cpu(lambda: relax(structures.positions, flagged))
-    backbone = universe.select_atoms("name N CA C and not resname ACE NME").indices
+    backbone = universe.select_atoms("name N CA C").indices
     heavy = np.flatnonzero(universe.atoms.elements != "H")
 
     def error(positions: Array, atoms: Array) -> float:
-        pairs = zip(positions[:, atoms], frames[test][:, atoms], strict=True)
+        pairs = zip(positions[:, atoms], test[:, atoms], strict=True)
         return float(np.mean([10 * rmsd(one, other, superposition=True) for one, other in pairs]))
 
     set_columns = [column for column, name in enumerate(features.schema.names) if name not in backmapper.dependent]
-    missed = features.schema.wrap(features(structures.positions) - features(frames[test]))
+    missed = features.schema.wrap(features(structures.positions) - features(test))
+    angles = {name: _backbone_angles(universe, frames) for name, frames in (("train", train), ("test", test))}
+    found = _backbone_angles(universe, structures.positions)
     return {
-        "frames for training": len(train),
-        "frames held out": len(test),
-        "warned": [str(each.message) for each in said if issubclass(each.category, UserWarning)],
-        "dependent": backmapper.dependent,
         "torsion error, degrees": float(np.degrees(abs(missed[:, set_columns]).max())),
         "error of dependent torsions, degrees": float(np.degrees(abs(np.delete(missed, set_columns, axis=1)).mean())),
+        "backbone angles, RMS error, degrees": float(np.sqrt(((found - angles["test"]) ** 2).mean())),
+        "the same of their means in training": float(np.sqrt(((angles["train"].mean(axis=0) - angles["test"]) ** 2).mean())),
+        "the same of their own means": float(np.sqrt(angles["test"].var(axis=0).mean())),
         "fit, s": fit_seconds,
         "backbone RMSD, Å": error(structures.positions, backbone),
         "heavy RMSD, Å": error(structures.positions, heavy),
@@ -225,12 +242,19 @@ def decapeptide(topology: Any, frames: Array, features: Featurizer) -> dict[str,
         "heavy RMSD after repair, Å": error(relaxed.positions, heavy),
         "bad frames before": float(flagged.mean()),
         "bad frames after": float(backmapper.clashes(relaxed.positions).mean()),
+        "bad frames of MD": float(backmapper.clashes(test).mean()),
         "backmap, ms/frame": 1000 * seconds / len(test),
-        "repair, ms per repaired frame": 1000 * repair_seconds / max(1, flagged.sum()),
         "backmap and repair, ms/frame amortised": 1000 * (seconds + repair_seconds) / len(test),
-        "moved by repair, Å": spread(10 * relaxed.rmsd) if len(relaxed.rmsd) else None,
         "torsion change in repaired frames, degrees": float(np.degrees(abs(relaxed.feature_change)).mean()),
-    } | compared(universe, frames[train], frames[test], structures.positions)
+    }
+
+
+def _backbone_angles(universe: MDAnalysis.Universe, frames: Array) -> Array:
+    """Bond angles at N, CA and C between backbone atoms, degrees."""
+    ends, centres, others = _angles(universe.bonds.indices, len(universe.atoms))
+    backbone = np.isin(universe.atoms.names, ("N", "CA", "C"))
+    chosen = backbone[ends] & backbone[centres] & backbone[others]
+    return hard(universe, frames)[1][:, chosen]
 
 
 def alanine_frames(n_frames: int, seed: int) -> Array:
@@ -248,31 +272,26 @@ def peptide_features(topology: Any) -> Featurizer:
     return Concatenate([Torsions.backbone(topology, omega=True), Torsions.chi(topology)])
 
 
-def tables(peptide: Path | None, seed: int) -> dict[str, Any]:
+def tables(simulations: Path | None, seed: int) -> dict[str, Any]:
     """All figures."""
     rng = np.random.default_rng(0)
     dipeptide_frames = alanine_frames(3000, seed)
-    topology, start = capped_piece(22, 10)
-    if peptide is not None and peptide.is_file():
-        frames = np.load(peptide)
-    else:
-        parts = [simulate(topology, start, n, seed=seed + number) for number, n in enumerate((N_PEPTIDE, N_HELD_OUT))]
-        frames = np.concatenate(parts)
-        if peptide is not None:
-            np.save(peptide, frames)
+    topology, training = screened_peptide.simulations(range(seed, seed + 6, 2), max(N_TRAINING), simulations)
+    _, held_out = screened_peptide.simulations(range(seed + 1, seed + 7, 2), N_HELD_OUT, simulations)
+    features = peptide_features(topology)
     alanines, start = capped_piece(64, 4, all_alanine=True)
     shaken = start + rng.normal(0, 0.002, (200, *start.shape))
     kinase = adenylate_kinase()
     kinase_frames = np.array([ts.positions for ts in kinase.trajectory]) / 10
     kinase_topology = _openmm_like(kinase)
     results: dict[str, Any] = {"alanine dipeptide": dipeptide(dipeptide_frames, alanine_frames(1000, seed + 1))}
-    results["decapeptide"] = decapeptide(topology, frames, peptide_features(topology))
-    for name, universe, features, n_bat, n_frames in (
+    results["decapeptide"] = decapeptide(topology, training, held_out, features)
+    for name, universe, torsions, n_bat, n_frames in (
         ("alanine dipeptide", universe_of(alanine_dipeptide.topology(), dipeptide_frames[:500]), None, 300, N_SPEED),
         ("AAAA", universe_of(alanines, shaken), [Torsions.backbone(alanines, omega=True)], 100, 10_000),
-        ("decapeptide", universe_of(topology, frames[:100]), [peptide_features(topology)], 30, 3000),
+        ("decapeptide", universe_of(topology, training[0][:100]), [features], 30, 3000),
     ):
-        wanted = alanine_dipeptide.features() if features is None else settable(features, universe)
+        wanted = alanine_dipeptide.features() if torsions is None else settable(torsions, universe)
         results[f"{name}, internal coordinates to positions"] = against_bat(universe, wanted, n_bat, n_frames)
     backbone = settable([Torsions.backbone(kinase_topology, omega=True)], kinase)
     results["adenylate kinase, internal coordinates to positions"] = against_bat(kinase, backbone, 0, 98, bat=False)
@@ -309,8 +328,8 @@ def _openmm_like(universe: MDAnalysis.Universe) -> Any:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
-    parser.add_argument("--peptide", type=Path, help=".npy file of the frames of the decapeptide, made if absent")
-    parser.add_argument("--seed", type=int, default=1, help="of molecular dynamics; the held-out one has the next")
+    parser.add_argument("--simulations", type=Path, help="folder of the frames of the decapeptide, made where absent")
+    parser.add_argument("--seed", type=int, default=1, help="of molecular dynamics; five more simulations have the next")
     arguments = parser.parse_args()
     warnings.filterwarnings("ignore")
-    arguments.out.write_text(json.dumps(tables(arguments.peptide, arguments.seed), indent=1, ensure_ascii=False) + "\n")
+    arguments.out.write_text(json.dumps(tables(arguments.simulations, arguments.seed), indent=1, ensure_ascii=False) + "\n")

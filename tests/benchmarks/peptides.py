@@ -1,13 +1,11 @@
-"""Peptides to backmap: pieces of adenylate kinase from MDAnalysisTests with caps, and molecular dynamics of them."""
+"""Peptides to backmap: pieces of adenylate kinase from MDAnalysisTests with caps."""
 
 import MDAnalysis
 import numpy as np
 import openmm
 from openmm import app, unit
 
-FORCE_FIELD = ("amber14-all.xml", "implicit/obc2.xml")
-TEMPERATURE = 400.0  # K, so that a nanosecond shows more than one basin
-STEPS_PER_FRAME = 100  # 0.4 ps
+FORCE_FIELD = "amber14-all.xml"
 _AMBER_NAMES = {("ILE", "CD"): "CD1"}  # where CHARMM calls a heavy atom differently
 
 
@@ -50,29 +48,5 @@ def capped_piece(first: int, n_residues: int, all_alanine: bool = False) -> tupl
     add("NME", {"N": "N", "CA": "C"}, first + n_residues)
     topology.createStandardBonds()
     modeller = app.Modeller(topology, np.array(positions, dtype=float) * unit.nanometer)
-    modeller.addHydrogens(app.ForceField(*FORCE_FIELD), platform=openmm.Platform.getPlatformByName("Reference"))
+    modeller.addHydrogens(app.ForceField(FORCE_FIELD), platform=openmm.Platform.getPlatformByName("Reference"))
     return modeller.topology, np.array(modeller.positions.value_in_unit(unit.nanometer))
-
-
-def system_of(topology: app.Topology) -> openmm.System:
-    """Amber14 with implicit water, bonds to hydrogen constrained, hydrogens of 3 amu."""
-    return app.ForceField(*FORCE_FIELD).createSystem(
-        topology, nonbondedMethod=app.NoCutoff, constraints=app.HBonds, hydrogenMass=3 * unit.amu
-    )
-
-
-def simulate(topology: app.Topology, positions: np.ndarray, n_frames: int, seed: int) -> np.ndarray:
-    """Frames of molecular dynamics at 400 K every 0.4 ps after 20 ps, ``(n_frames, n_atoms, 3)`` float32, nm."""
-    integrator = openmm.LangevinMiddleIntegrator(TEMPERATURE * unit.kelvin, 1 / unit.picosecond, 4 * unit.femtosecond)
-    integrator.setRandomNumberSeed(seed)
-    platform = openmm.Platform.getPlatformByName("CPU")
-    simulation = app.Simulation(topology, system_of(topology), integrator, platform, {"Threads": "1"})
-    simulation.context.setPositions(positions)
-    simulation.minimizeEnergy()
-    simulation.context.setVelocitiesToTemperature(TEMPERATURE * unit.kelvin, seed)
-    simulation.step(5000)
-    frames = np.empty((n_frames, len(positions), 3), dtype=np.float32)
-    for frame in frames:
-        simulation.step(STEPS_PER_FRAME)
-        frame[:] = simulation.context.getState(positions=True).getPositions(asNumpy=True).value_in_unit(unit.nanometer)
-    return frames

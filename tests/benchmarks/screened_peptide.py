@@ -1,6 +1,7 @@
 """Molecular dynamics of a ten-residue peptide, to backmap and to judge by: the first residues of adenylate kinase on their own."""
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,20 @@ _STEPS_PER_FRAME = 150  # of 4 fs
 _EQUILIBRATION_STEPS = 25_000
 
 
+def simulations(seeds: Sequence[int], n_frames: int, folder: Path | None) -> tuple[app.Topology, list[NDArray[np.float32]]]:
+    """Topology, and frames of one simulation for each seed; a folder keeps them for the next time."""
+    frames = []
+    for seed in seeds:
+        path = None if folder is None else folder / f"screened_{seed}.npy"
+        if path is not None and path.is_file():
+            frames.append(np.load(path)[:n_frames])
+            continue
+        frames.append(simulate(n_frames, seed)[1])
+        if path is not None:
+            np.save(path, frames[-1])
+    return _with_hydrogens().topology, frames
+
+
 def simulate(n_frames: int, seed: int) -> tuple[app.Topology, NDArray[np.float32]]:
     """Topology and frames every 0.6 ps, ``(n_frames, n_atoms, 3)`` in nm; amber14, a dielectric constant of 4, 400 K.
 
@@ -33,7 +48,8 @@ def simulate(n_frames: int, seed: int) -> tuple[app.Topology, NDArray[np.float32
     _screen(next(force for force in system.getForces() if isinstance(force, openmm.NonbondedForce)))
     integrator = openmm.LangevinMiddleIntegrator(TEMPERATURE * unit.kelvin, 1 / unit.picosecond, 4 * unit.femtosecond)
     integrator.setRandomNumberSeed(seed)
-    simulation = app.Simulation(modeller.topology, system, integrator, openmm.Platform.getPlatformByName("Reference"))
+    platform = openmm.Platform.getPlatformByName("CPU")
+    simulation = app.Simulation(modeller.topology, system, integrator, platform, {"Threads": "1"})
     simulation.context.setPositions(modeller.positions)
     simulation.minimizeEnergy()
     simulation.context.setVelocitiesToTemperature(TEMPERATURE * unit.kelvin, seed)

@@ -1,11 +1,14 @@
 """The report from the command line: threshold and structures."""
 
+import json
+
 import MDAnalysis
 import numpy as np
 from openmm import app
 
-from openmm_trajgan.backmap import write_universe
+from openmm_trajgan.backmap import to_universe, write_universe
 from openmm_trajgan.buffer import WindowBuffer
+from openmm_trajgan.schema import FeatureTrajectories
 from openmm_trajgan.systems import alanine_dipeptide
 from openmm_trajgan.windows.from_universe import from_universe
 
@@ -76,3 +79,42 @@ def test_structures_that_a_buffer_keeps_are_compared(trajgan, tmp_path):
     assert "Structure: like MD" in out
     page = (tmp_path / "report" / "audit.html").read_text()
     assert "100 generated frames against as many of held-out MD" in page
+
+
+def test_structures_with_features_and_a_force_field_have_all_figures_of_their_validity(trajgan, tmp_path):
+    topology, positions = alanine_dipeptide.topology_and_positions()
+    with (tmp_path / "top.pdb").open("w") as file:
+        app.PDBFile.writeFile(topology, positions * 10, file)
+    features = alanine_dipeptide.features()
+    frames = positions + np.random.default_rng(1).normal(0, 0.003, (160, *positions.shape))
+    schema = features.schema.with_frame_interval(0.2)
+    generated = FeatureTrajectories([features(frames[:40])], schema)
+    generated.save(tmp_path / "generated.npz")
+    with WindowBuffer(tmp_path / "md.windows", schema=schema) as buffer:
+        from_universe(MDAnalysis.Universe(topology, (10 * frames).astype(np.float32), dt=0.2), features, buffer, n_structures=160)
+    write_universe(to_universe(generated, topology, frames), tmp_path / "made.trajgan")
+    options = (
+        "--topology",
+        tmp_path / "top.pdb",
+        "--generated-structures",
+        tmp_path / "made.trajgan",
+        "--out",
+        tmp_path / "report",
+    )
+    arguments = ("audit", tmp_path / "md.windows", tmp_path / "generated.npz", "--force-field", "amber14/protein.ff14SB.xml")
+    status, _, err = trajgan(*arguments, "--out", tmp_path / "report")
+    assert status == 2
+    assert "--force-field: expected structures whose energies to compare" in err
+    status, _, err = trajgan(*arguments, *options)
+    assert status == 0, err
+    found = json.loads((tmp_path / "report" / "audit.json").read_text())["structure"]
+    figures = found["validity"]["figures"]
+    assert 0.5 < figures["bond deviation"]["ratio"] < 2
+    assert 0 < figures["jump"]["ratio"] < 2
+    assert figures["feature error"]["value"] < 1e-3
+    assert figures["cis peptide bonds"]["value"] == figures["inverted centres"]["value"] == 0
+    assert abs(found["energies"]["generated"][1] - found["energies"]["md"][1]) < 100
+    page = (tmp_path / "report" / "audit.html").read_text()
+    assert page.count("feature error, 99th percentile") == 1
+    assert "Potential energy, median" in page
+    assert (tmp_path / "report" / "tables" / "validity.csv").exists()
