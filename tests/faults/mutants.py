@@ -1,42 +1,49 @@
 """Mutation test: small changes of the code, each of which some test should notice.
 
-Run ``python tests/faults/mutants.py --sample 40 --out mutants.json``. A mutant changes a comparison, operator, condition, number or
-truth value, or leaves out one call. Its tests run in a forked child, until the first that fails. Survivors are listed with the line
-they change, for people to judge.
+Run ``python tests/faults/mutants.py --out mutants.json``; the same command goes on where an earlier one stopped. A mutant changes a
+comparison, operator, condition, number or truth value, or leaves out one call. Its tests run in a forked child, which has torch and
+OpenMM already, until the first that fails. Survivors are listed with the line they change, for people to judge; ``--survivors``
+tries these again after the tests have changed. (Of the well-kept tools, cosmic-ray starts Python and torch anew for every mutant;
+mutmut makes three times as many, most of them in the texts of messages, and cannot be told to leave these.)
 """
 
 import argparse
 import ast
 import copy
+import gc
 import importlib.abc
 import importlib.util
 import json
 import os
+import resource
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import CodeType, ModuleType
 
-import numpy as np
+from tqdm import tqdm
 
 ROOT = Path(__file__).parents[2]
+BUFFER = ["tests/buffer/test_repair.py", "tests/buffer/test_window_buffer.py"]
 REALITY = ["tests/windows/test_reporter.py", "tests/windows/test_openmm_reality.py", "tests/windows/test_disk_faults.py"]
 TARGETS = {  # module to the tests of it
     "models.objective": ["tests/models/test_objective.py"],
     "models.encoding": ["tests/models/test_encoding.py"],
-    "buffer.shard": ["tests/buffer"],
-    "buffer.shards": ["tests/buffer", "tests/windows/test_disk_faults.py"],
-    "buffer.locks": ["tests/buffer/test_repair.py"],
+    "windows.from_universe": ["tests/windows/test_from_universe.py"],
+    "windows.sampler_adapter": ["tests/windows/test_sampler_adapter.py"],
+    "buffer.locks": [*BUFFER, "tests/windows/test_openmm_reality.py"],
     "buffer.memory": ["tests/buffer/test_window_buffer.py"],
-    "buffer.window_buffer": ["tests/buffer"],
+    "buffer.window_buffer": BUFFER,
+    "buffer.shard": [*BUFFER, "tests/windows/test_disk_faults.py"],
+    "buffer.shards": [*BUFFER, "tests/windows/test_disk_faults.py"],
     "windows.recorder": REALITY,
     "windows.reporter": REALITY,
-    "windows.from_universe": ["tests/windows/test_from_universe.py"],
 }
-NOT_IN_A_MUTANT = "ctrl_c or interpreter"  # tests that start processes or take long and that others stand beside
+SLOW = "ctrl_c_at_any or interpreter or needs_no_torch"  # tests that start Python or take long, and that others stand beside
 SWAPPED = {
     **{ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq},
     **{ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In, ast.And: ast.Or, ast.Or: ast.And},
@@ -44,9 +51,13 @@ SWAPPED = {
 }
 
 
-def mutants(tree: ast.Module) -> list[tuple[int, str, ast.Module]]:
-    """Line, description and changed copy of the syntax tree, for every change there is."""
-    found: list[tuple[int, str, ast.Module]] = []
+Change = Callable[[], None]
+
+
+def mutants(source: str) -> list[tuple[str, ast.Module]]:
+    """Description and changed syntax tree, for every change there is."""
+    tree, lines = ast.parse(source), source.splitlines()
+    found: list[tuple[str, ast.Module]] = []
     nodes = [node for node in ast.walk(tree) if isinstance(node, ast.expr | ast.stmt) and not _quiet(node)]
     annotations = {id(inner) for node in ast.walk(tree) for inner in _annotations(node)}
     for node in nodes:
@@ -56,7 +67,8 @@ def mutants(tree: ast.Module) -> list[tuple[int, str, ast.Module]]:
             before = copy.copy(node.__dict__)
             change()
             ast.fix_missing_locations(tree)
-            found.append((node.lineno, description, copy.deepcopy(tree)))
+            place = f"{node.lineno}:{node.col_offset}-{node.end_col_offset}: {description}: {lines[node.lineno - 1].strip()}"
+            found.append((place, copy.deepcopy(tree)))
             node.__dict__.update(before)
     return found
 
@@ -70,8 +82,8 @@ def _annotations(node: ast.AST) -> list[ast.AST]:
     return [inner for part in parts if isinstance(part, ast.AST) for inner in ast.walk(part)]
 
 
-def _changes(node: ast.expr | ast.stmt) -> list[tuple[str, object]]:
-    def set_to(**values: object) -> object:
+def _changes(node: ast.expr | ast.stmt) -> list[tuple[str, Change]]:
+    def set_to(**values: object) -> Change:
         return lambda: node.__dict__.update(values)
 
     if isinstance(node, ast.Compare) and type(node.ops[0]) in SWAPPED:
@@ -103,76 +115,88 @@ class Mutated(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         exec(self.code, module.__dict__)
 
 
+def run(tests: list[str]) -> int:
+    """Exit status of pytest."""
+    import pytest
+
+    options = ["-x", "-q", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning", "-k", f"not ({SLOW})"]
+    return int(pytest.main([*options, "-o", "addopts=--import-mode=importlib", *tests]))
+
+
 def outcome(module: str, code: CodeType, seconds: float) -> str:
     """``killed``, ``survived`` or ``timed out``, from the tests of a module with other code."""
     child = os.fork()
     if not child:
-        import pytest
-
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, 1)
-        os.dup2(nowhere, 2)
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        for stream in range(3):
+            os.dup2(nowhere, stream)
         os.setpgid(0, 0)
+        resource.setrlimit(resource.RLIMIT_CPU, (int(seconds), int(seconds)))
         name = f"openmm_trajgan.{module}"
         sys.meta_path.insert(0, Mutated(name, ROOT / f"{name.replace('.', '/')}.py", code))
-        options = ["-x", "-q", "-p", "no:cacheprovider", "-o", "addopts=--import-mode=importlib", "-k", f"not ({NOT_IN_A_MUTANT})"]
-        os._exit(int(pytest.main([*options, *TARGETS[module]])))
-    deadline = time.monotonic() + seconds
+        os._exit(run(TARGETS[module]))
+    deadline = time.monotonic() + 10 * seconds  # other jobs may take most of the processor
     while time.monotonic() < deadline:
         done, status = os.waitpid(child, os.WNOHANG)
         if done:
+            if os.WIFSIGNALED(status) and os.WTERMSIG(status) in (signal.SIGKILL, signal.SIGXCPU):
+                return "timed out"
             return "survived" if os.WIFEXITED(status) and os.WEXITSTATUS(status) == 0 else "killed"
-        time.sleep(0.05)
-    os.kill(child, signal.SIGKILL)
+        time.sleep(0.02)
+    os.killpg(child, signal.SIGKILL)
     os.waitpid(child, 0)
     return "timed out"
 
 
-def main(modules: list[str], sample: int | None, minutes: float, seed: int) -> dict[str, object]:
-    """Test a random sample of the mutants of every module; modules take turns until the time is up."""
-    import MDAnalysis  # noqa: F401
-    import openmm.app  # noqa: F401
-    import torch  # noqa: F401
+def test_module(module: str, known: dict[str, str], keep: Callable[[], None], again: bool) -> None:
+    """Test the mutants of a module of which `known` does not tell yet what became of them."""
+    source = (ROOT / f"openmm_trajgan/{module.replace('.', '/')}.py").read_text()
+    every = dict(mutants(source))
+    for place in [place for place, found in known.items() if place not in every or (again and found == "survived")]:
+        del known[place]
+    start = os.times()
+    if outcome(module, compile(source, module, "exec"), 600) != "survived":
+        raise RuntimeError(f"{module}: its tests fail without any change")
+    seconds = 10 + 3 * (sum(os.times()[2:4]) - sum(start[2:4]))
+    for place, tree in tqdm(every.items(), module):
+        if place not in known:
+            known[place] = outcome(module, compile(tree, module, "exec"), seconds)
+            keep()
 
+
+def main(modules: list[str], out: Path, again: bool) -> None:
+    """Test the mutants of modules and write after each what became of it."""
+    import hypothesis
+
+    phases = [hypothesis.Phase.explicit, hypothesis.Phase.generate]
+    hypothesis.settings.register_profile("mutants", database=None, derandomize=True, phases=phases)
+    hypothesis.settings.load_profile("mutants")
     os.chdir(ROOT)
-    rng = np.random.default_rng(seed)
-    results: dict[str, dict[str, object]] = {}
-    queues, seconds = {}, {}
+    if run(sorted({file for module in modules for file in TARGETS[module]})):  # loads all that the children will need
+        raise RuntimeError("the tests fail without any change")
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("openmm_trajgan", "tests")]:
+        del sys.modules[name]
+    gc.collect()
+    gc.freeze()
+    results: dict[str, dict[str, str]] = json.loads(out.read_text())["mutants"] if out.exists() else {}
+
+    def keep() -> None:
+        counts = {module: Counter(found.values()) for module, found in results.items()}
+        total = sum(counts.values(), Counter[str]())
+        score = round(1 - total["survived"] / total.total(), 4)
+        text = json.dumps({"score": score, "total": total, "counts": counts, "mutants": results}, indent=1, ensure_ascii=False)
+        partial = out.with_suffix(".partial")
+        partial.write_text(text + "\n")
+        partial.replace(out)
+
     for module in modules:
-        source = (ROOT / f"openmm_trajgan/{module.replace('.', '/')}.py").read_text()
-        start = time.monotonic()
-        if outcome(module, compile(source, module, "exec"), 600) != "survived":
-            raise RuntimeError(f"{module}: its tests fail without any change")
-        seconds[module] = 20 + 5 * (time.monotonic() - start)
-        every = mutants(ast.parse(source))
-        chosen = rng.permutation(len(every))[:sample].tolist()
-        queues[module] = [every[index] for index in chosen]
-        results[module] = {"mutants": len(every), "tested": 0, "killed": 0, "timed out": 0, "survivors": []}
-    until = time.monotonic() + 60 * minutes
-    while any(queues.values()) and time.monotonic() < until:
-        for module, queue in queues.items():
-            if not queue or time.monotonic() > until:
-                continue
-            line, description, tree = queue.pop()
-            found, result = outcome(module, compile(tree, module, "exec"), seconds[module]), results[module]
-            result["tested"] += 1  # type: ignore[operator]
-            if found == "survived":
-                text = (ROOT / f"openmm_trajgan/{module.replace('.', '/')}.py").read_text().splitlines()[line - 1].strip()
-                result["survivors"].append(f"{line}: {description}: {text}")  # type: ignore[attr-defined]
-            else:
-                result[found] += 1  # type: ignore[operator]
-    tested = sum(result["tested"] for result in results.values())  # type: ignore[misc]
-    survived = sum(len(result["survivors"]) for result in results.values())  # type: ignore[arg-type, misc]
-    return {"seed": seed, "tested": tested, "score": round(1 - survived / tested, 3) if tested else None, "modules": results}
+        test_module(module, results.setdefault(module, {}), keep, again)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--modules", nargs="+", default=list(TARGETS), choices=list(TARGETS))
-    parser.add_argument("--sample", type=int, help="mutants of each module; default: all")
-    parser.add_argument("--minutes", type=float, default=600.0, help="stop testing after this time")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
+    parser.add_argument("--survivors", action="store_true", help="try those again that survived before")
+    parser.add_argument("--out", type=Path, required=True, help="JSON file to write, and to go on from")
     arguments = parser.parse_args()
-    found = main(arguments.modules, arguments.sample, arguments.minutes, arguments.seed)
-    arguments.out.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+    main(arguments.modules, arguments.out.absolute(), arguments.survivors)
