@@ -1,10 +1,10 @@
 """Mutation test: small changes of the code, each of which some test should notice.
 
 Run ``python tests/faults/mutants.py --out mutants.json``; the same command goes on where an earlier one stopped. A mutant changes a
-comparison, operator, condition, number or truth value, or leaves out one call. Its tests run in a forked child, which has torch and
-OpenMM already, until the first that fails. Survivors are listed with the line they change, for people to judge; ``--survivors``
-tries these again after the tests have changed. (Of the well-kept tools, cosmic-ray starts Python and torch anew for every mutant;
-mutmut makes three times as many, most of them in the texts of messages, and cannot be told to leave these.)
+comparison, operator, condition, number or truth value, or leaves out one call. The tests that execute its line run in a forked
+child, which has torch and OpenMM already, quick ones first, until one fails. Survivors are listed with the line they change, for
+people to judge; ``--survivors`` tries these again after the tests have changed. (Of the well-kept tools, cosmic-ray starts Python
+and torch anew for every mutant; mutmut makes three times as many, most of them in the texts of messages, without a switch.)
 """
 
 import argparse
@@ -20,29 +20,21 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import CodeType, ModuleType
+from typing import Any
 
+import coverage
 from tqdm import tqdm
 
 ROOT = Path(__file__).parents[2]
-BUFFER = ["tests/buffer/test_repair.py", "tests/buffer/test_window_buffer.py"]
-REALITY = ["tests/windows/test_reporter.py", "tests/windows/test_openmm_reality.py", "tests/windows/test_disk_faults.py"]
-TARGETS = {  # module to the tests of it
-    "models.objective": ["tests/models/test_objective.py"],
-    "models.encoding": ["tests/models/test_encoding.py"],
-    "windows.from_universe": ["tests/windows/test_from_universe.py"],
-    "windows.sampler_adapter": ["tests/windows/test_sampler_adapter.py"],
-    "buffer.locks": [*BUFFER, "tests/windows/test_openmm_reality.py"],
-    "buffer.memory": ["tests/buffer/test_window_buffer.py"],
-    "buffer.window_buffer": BUFFER,
-    "buffer.shard": [*BUFFER, "tests/windows/test_disk_faults.py"],
-    "buffer.shards": [*BUFFER, "tests/windows/test_disk_faults.py"],
-    "windows.recorder": REALITY,
-    "windows.reporter": REALITY,
-}
+MODULES = [
+    *("models.objective", "models.encoding", "windows.from_universe", "windows.sampler_adapter", "windows.recorder"),
+    *("windows.reporter", "buffer.locks", "buffer.memory", "buffer.window_buffer", "buffer.shard", "buffer.shards"),
+]
+TESTS = ["tests/buffer", "tests/windows", "tests/models/test_objective.py", "tests/models/test_encoding.py"]
 SLOW = "ctrl_c_at_any or interpreter or needs_no_torch"  # tests that start Python or take long, and that others stand beside
 SWAPPED = {
     **{ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq},
@@ -54,10 +46,16 @@ SWAPPED = {
 Change = Callable[[], None]
 
 
-def mutants(source: str) -> list[tuple[str, ast.Module]]:
-    """Description and changed syntax tree, for every change there is."""
+def mutants(source: str) -> dict[str, tuple[range, ast.Module]]:
+    """Lines of the changed statement and changed syntax tree, by description, for every change there is."""
     tree, lines = ast.parse(source), source.splitlines()
-    found: list[tuple[str, ast.Module]] = []
+    found: dict[str, tuple[range, ast.Module]] = {}
+    statement: dict[int, range] = {}  # innermost statement of a line, of compound ones the head
+    for node in ast.walk(tree):
+        if isinstance(node, ast.stmt):
+            inner = getattr(node, "body", None)
+            own = range(node.lineno, inner[0].lineno if inner else (node.end_lineno or node.lineno) + 1)
+            statement |= dict.fromkeys(own, own)
     nodes = [node for node in ast.walk(tree) if isinstance(node, ast.expr | ast.stmt) and not _quiet(node)]
     annotations = {id(inner) for node in ast.walk(tree) for inner in _annotations(node)}
     for node in nodes:
@@ -68,7 +66,7 @@ def mutants(source: str) -> list[tuple[str, ast.Module]]:
             change()
             ast.fix_missing_locations(tree)
             place = f"{node.lineno}:{node.col_offset}-{node.end_col_offset}: {description}: {lines[node.lineno - 1].strip()}"
-            found.append((place, copy.deepcopy(tree)))
+            found[place] = statement[node.lineno], copy.deepcopy(tree)
             node.__dict__.update(before)
     return found
 
@@ -115,16 +113,47 @@ class Mutated(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         exec(self.code, module.__dict__)
 
 
-def run(tests: list[str]) -> int:
+class Covered:
+    """Plugin of pytest that keeps which tests execute a line, and how long they take."""
+
+    def __init__(self) -> None:
+        self.seconds: Counter[str] = Counter()
+        self._coverage = coverage.Coverage(data_file=None, source=[str(ROOT / "openmm_trajgan")])
+
+    def __enter__(self) -> "Covered":
+        self._coverage.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._coverage.stop()
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        self._coverage.switch_context(nodeid)
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        self.seconds[report.nodeid] += report.duration
+
+    def tests(self, path: Path, lines: Iterable[int]) -> list[str]:
+        """Tests that execute one of some lines, or for lines that importing executes any line of the file, quick ones first."""
+        by_line = self._coverage.get_data().contexts_by_lineno(str(path))
+        found = {test for line in lines for test in by_line.get(line, [])}
+        if "" in found:
+            found = {test for tests in by_line.values() for test in tests} - {""}
+        return sorted(found, key=lambda test: self.seconds[test])
+
+
+def run(tests: list[str], *plugins: object) -> int:
     """Exit status of pytest."""
     import pytest
 
     options = ["-x", "-q", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning", "-k", f"not ({SLOW})"]
-    return int(pytest.main([*options, "-o", "addopts=--import-mode=importlib", *tests]))
+    return int(pytest.main([*options, "-o", "addopts=--import-mode=importlib", *tests], plugins))
 
 
-def outcome(module: str, code: CodeType, seconds: float) -> str:
+def outcome(name: str, path: Path, code: CodeType, tests: list[str], seconds: float) -> str:
     """``killed``, ``survived`` or ``timed out``, from the tests of a module with other code."""
+    if not tests:
+        return "survived"
     child = os.fork()
     if not child:
         nowhere = os.open(os.devnull, os.O_RDWR)
@@ -132,9 +161,8 @@ def outcome(module: str, code: CodeType, seconds: float) -> str:
             os.dup2(nowhere, stream)
         os.setpgid(0, 0)
         resource.setrlimit(resource.RLIMIT_CPU, (int(seconds), int(seconds)))
-        name = f"openmm_trajgan.{module}"
-        sys.meta_path.insert(0, Mutated(name, ROOT / f"{name.replace('.', '/')}.py", code))
-        os._exit(run(TARGETS[module]))
+        sys.meta_path.insert(0, Mutated(name, path, code))
+        os._exit(run(tests))
     deadline = time.monotonic() + 10 * seconds  # other jobs may take most of the processor
     while time.monotonic() < deadline:
         done, status = os.waitpid(child, os.WNOHANG)
@@ -148,22 +176,6 @@ def outcome(module: str, code: CodeType, seconds: float) -> str:
     return "timed out"
 
 
-def test_module(module: str, known: dict[str, str], keep: Callable[[], None], again: bool) -> None:
-    """Test the mutants of a module of which `known` does not tell yet what became of them."""
-    source = (ROOT / f"openmm_trajgan/{module.replace('.', '/')}.py").read_text()
-    every = dict(mutants(source))
-    for place in [place for place, found in known.items() if place not in every or (again and found == "survived")]:
-        del known[place]
-    start = os.times()
-    if outcome(module, compile(source, module, "exec"), 600) != "survived":
-        raise RuntimeError(f"{module}: its tests fail without any change")
-    seconds = 10 + 3 * (sum(os.times()[2:4]) - sum(start[2:4]))
-    for place, tree in tqdm(every.items(), module):
-        if place not in known:
-            known[place] = outcome(module, compile(tree, module, "exec"), seconds)
-            keep()
-
-
 def main(modules: list[str], out: Path, again: bool) -> None:
     """Test the mutants of modules and write after each what became of it."""
     import hypothesis
@@ -172,30 +184,44 @@ def main(modules: list[str], out: Path, again: bool) -> None:
     hypothesis.settings.register_profile("mutants", database=None, derandomize=True, phases=phases)
     hypothesis.settings.load_profile("mutants")
     os.chdir(ROOT)
-    if run(sorted({file for module in modules for file in TARGETS[module]})):  # loads all that the children will need
-        raise RuntimeError("the tests fail without any change")
+    with Covered() as covered:  # which loads all that the children will need
+        if run(TESTS, covered):
+            raise RuntimeError("the tests fail without any change")
     for name in [name for name in sys.modules if name.partition(".")[0] in ("openmm_trajgan", "tests")]:
         del sys.modules[name]
     gc.collect()
     gc.freeze()
     results: dict[str, dict[str, str]] = json.loads(out.read_text())["mutants"] if out.exists() else {}
-
-    def keep() -> None:
-        counts = {module: Counter(found.values()) for module, found in results.items()}
-        total = sum(counts.values(), Counter[str]())
-        score = round(1 - total["survived"] / total.total(), 4)
-        text = json.dumps({"score": score, "total": total, "counts": counts, "mutants": results}, indent=1, ensure_ascii=False)
-        partial = out.with_suffix(".partial")
-        partial.write_text(text + "\n")
-        partial.replace(out)
-
     for module in modules:
-        test_module(module, results.setdefault(module, {}), keep, again)
+        name = f"openmm_trajgan.{module}"
+        path = ROOT / f"{name.replace('.', '/')}.py"
+        every = mutants(path.read_text())
+        before = results.get(module, {})
+        known = {place: found for place, found in before.items() if place in every and not (again and found == "survived")}
+        results[module] = known
+        for place, (lines, tree) in tqdm(every.items(), module):
+            if place not in known:
+                tests = covered.tests(path, lines)
+                seconds = 10 + 2 * sum(covered.seconds[test] for test in tests)
+                known[place] = outcome(name, path, compile(tree, str(path), "exec"), tests, seconds)
+                write(out, results)
+
+
+def write(out: Path, results: dict[str, dict[str, str]]) -> None:
+    """Write what became of the mutants, and their number by module."""
+    counts = {module: Counter(found.values()) for module, found in results.items()}
+    total = sum(counts.values(), Counter[str]())
+    score = round(1 - total["survived"] / total.total(), 4)
+    partial = out.with_suffix(".partial")
+    partial.write_text(
+        json.dumps({"score": score, "total": total, "counts": counts, "mutants": results}, indent=1, ensure_ascii=False)
+    )
+    partial.replace(out)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--modules", nargs="+", default=list(TARGETS), choices=list(TARGETS))
+    parser.add_argument("--modules", nargs="+", default=MODULES, choices=MODULES)
     parser.add_argument("--survivors", action="store_true", help="try those again that survived before")
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write, and to go on from")
     arguments = parser.parse_args()
