@@ -11,19 +11,17 @@ import argparse
 import ast
 import copy
 import gc
-import importlib.abc
-import importlib.util
 import json
 import os
 import resource
 import signal
 import sys
-import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from importlib.machinery import ModuleSpec
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from types import CodeType, ModuleType
+from types import CodeType
 from typing import Any
 
 import coverage
@@ -100,19 +98,6 @@ def _changes(node: ast.expr | ast.stmt) -> list[tuple[str, Change]]:
     return []
 
 
-class Mutated(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Loads one module from changed code."""
-
-    def __init__(self, name: str, path: Path, code: CodeType) -> None:
-        self.name, self.path, self.code = name, path, code
-
-    def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
-        return importlib.util.spec_from_loader(fullname, self, origin=str(self.path)) if fullname == self.name else None
-
-    def exec_module(self, module: ModuleType) -> None:
-        exec(self.code, module.__dict__)
-
-
 class Covered:
     """Plugin of pytest that keeps which tests execute a line, and how long they take."""
 
@@ -150,7 +135,7 @@ def run(tests: list[str], *plugins: object) -> int:
     return int(pytest.main([*options, "-o", "addopts=--import-mode=importlib", *tests], plugins))
 
 
-def outcome(name: str, path: Path, code: CodeType, tests: list[str], seconds: float) -> str:
+def outcome(name: str, code: CodeType, tests: list[str], seconds: int) -> str:
     """``killed``, ``survived`` or ``timed out``, from the tests of a module with other code."""
     if not tests:
         return "survived"
@@ -160,20 +145,17 @@ def outcome(name: str, path: Path, code: CodeType, tests: list[str], seconds: fl
         for stream in range(3):
             os.dup2(nowhere, stream)
         os.setpgid(0, 0)
-        resource.setrlimit(resource.RLIMIT_CPU, (int(seconds), int(seconds)))
-        sys.meta_path.insert(0, Mutated(name, path, code))
+        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+        signal.alarm(10 * seconds)  # other jobs may take most of the processor
+        original = SourceFileLoader.get_code
+        SourceFileLoader.get_code = lambda loader, fullname: code if fullname == name else original(loader, fullname)
         os._exit(run(tests))
-    deadline = time.monotonic() + 10 * seconds  # other jobs may take most of the processor
-    while time.monotonic() < deadline:
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            if os.WIFSIGNALED(status) and os.WTERMSIG(status) in (signal.SIGKILL, signal.SIGXCPU):
-                return "timed out"
-            return "survived" if os.WIFEXITED(status) and os.WEXITSTATUS(status) == 0 else "killed"
-        time.sleep(0.02)
-    os.killpg(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    return "timed out"
+    _, status = os.waitpid(child, 0)
+    with suppress(ProcessLookupError):
+        os.killpg(child, signal.SIGKILL)  # what its tests have started
+    if os.WIFSIGNALED(status):
+        return "timed out" if os.WTERMSIG(status) in (signal.SIGALRM, signal.SIGXCPU, signal.SIGKILL) else "killed"
+    return "killed" if os.WEXITSTATUS(status) else "survived"
 
 
 def main(modules: list[str], out: Path, again: bool) -> None:
@@ -202,8 +184,8 @@ def main(modules: list[str], out: Path, again: bool) -> None:
         for place, (lines, tree) in tqdm(every.items(), module):
             if place not in known:
                 tests = covered.tests(path, lines)
-                seconds = 10 + 2 * sum(covered.seconds[test] for test in tests)
-                known[place] = outcome(name, path, compile(tree, str(path), "exec"), tests, seconds)
+                seconds = 10 + 2 * int(sum(covered.seconds[test] for test in tests))
+                known[place] = outcome(name, compile(tree, str(path), "exec"), tests, seconds)
                 write(out, results)
 
 
