@@ -51,8 +51,11 @@ def mutants(source: str) -> dict[str, tuple[range, ast.Module]]:
     statement: dict[int, range] = {}  # innermost statement of a line, of compound ones the head
     for node in ast.walk(tree):
         if isinstance(node, ast.stmt):
-            inner = getattr(node, "body", None)
-            own = range(node.lineno, inner[0].lineno if inner else (node.end_lineno or node.lineno) + 1)
+            inner, decorators = getattr(node, "body", None), getattr(node, "decorator_list", [])
+            own = range(
+                min([node, *decorators], key=lambda part: part.lineno).lineno,
+                inner[0].lineno if inner else (node.end_lineno or node.lineno) + 1,
+            )
             statement |= dict.fromkeys(own, own)
     nodes = [node for node in ast.walk(tree) if isinstance(node, ast.expr | ast.stmt) and not _quiet(node)]
     annotations = {id(inner) for node in ast.walk(tree) for inner in _annotations(node)}
