@@ -154,7 +154,7 @@ class TrainingWindows:
 
     def distances(self, points: FloatArray) -> FloatArray:
         """Return the distance of embedded windows to the nearest one of the training data, ``(n_windows,)``."""
-        return np.min([tree.query(points)[0] for tree in self._trees()], axis=0)
+        return np.asarray(np.min([tree.query(points)[0] for tree in self._trees()], axis=0))
 
     def along_first(self) -> FloatArray:
         """Return the first principal component of all windows, ``(n_windows,)``."""
