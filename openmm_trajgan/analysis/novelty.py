@@ -1,6 +1,8 @@
 """Is generated data new, or a copy of the training data? How far windows of it are from the nearest window of the training data."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,7 @@ N_FRAMES = 16  # of a window
 COMPONENTS = 10  # of the embedding of a window; a search tree is fast in about so many dimensions
 FITTED_WINDOWS = 1000  # principal components and the range of distances are fitted on so many, evenly spaced
 CHUNK = 2**22  # numbers embedded at once
+MOST_IN_TREE = 2**20  # windows in one search tree, some 300 MB; more are searched one tree after the other
 REGIONS = 4  # of window space, for C_T
 LEAST_IN_REGION = 20  # windows of either set, below which the normal approximation of a rank sum is none
 BINS = 300  # of distances, 2 more are open
@@ -61,7 +64,7 @@ FIGURES = (
 
 @dataclass(frozen=True, eq=False)
 class TrainingWindows:
-    """All windows of consecutive frames of the training data, embedded by principal components, in a search tree.
+    """All windows of consecutive frames of the training data, embedded by principal components, in search trees.
 
     Angles enter as sine and cosine, other features divided by their standard deviation. A copy has distance 0 in any projection,
     so every window is kept, at every offset. Everything is fitted on the training data: components fitted on held-out data would
@@ -79,8 +82,10 @@ class TrainingWindows:
         Mean of every coordinate, ``(n_coordinates,)``.
     components
         Principal components, ``(n_coordinates * n_frames, n_components)``.
-    tree
-        Of the embedded windows.
+    frames
+        The training data, ``(n_frames, n_features)``.
+    starts
+        First frame of every window, ascending, ``(n_windows,)``.
     """
 
     schema: FeatureSchema
@@ -88,11 +93,12 @@ class TrainingWindows:
     scale: NDArray[np.float32]
     center: FloatArray
     components: FloatArray
-    tree: Any
+    frames: NDArray[np.float32]
+    starts: NDArray[np.int64]
 
     @classmethod
     def fit(cls, train: FeatureTrajectories, n_frames: int) -> "TrainingWindows":
-        """Fit the embedding and put all windows into the tree.
+        """Fit the embedding.
 
         Parameters
         ----------
@@ -119,9 +125,7 @@ class TrainingWindows:
         center = coordinates.mean(axis=0)
         windows = coordinates.reshape(len(chosen), n_frames, -1).swapaxes(1, 2).reshape(len(chosen), -1)
         _, _, axes = np.linalg.svd(windows - windows.mean(axis=0), full_matrices=False)
-        embedding = cls(train.schema, n_frames, scale, center, axes[:COMPONENTS].T.copy(), None)
-        # the midpoint rule builds fast and copes with the many equal windows of discrete features
-        return replace(embedding, tree=KDTree(embedding.embed(blocks.frames, starts), balanced_tree=False, compact_nodes=False))
+        return cls(train.schema, n_frames, scale, center, axes[:COMPONENTS].T.copy(), blocks.frames, starts)
 
     def embed(self, frames: NDArray[np.float32], starts: NDArray[np.int64]) -> FloatArray:
         """Project windows on the principal components.
@@ -150,7 +154,29 @@ class TrainingWindows:
 
     def distances(self, points: FloatArray) -> FloatArray:
         """Return the distance of embedded windows to the nearest one of the training data, ``(n_windows,)``."""
-        return np.asarray(self.tree.query(points)[0])
+        return np.asarray(np.min([tree.query(points)[0] for tree in self._trees()], axis=0))
+
+    def along_first(self) -> FloatArray:
+        """Return the first principal component of all windows, ``(n_windows,)``."""
+        return np.concatenate([self.embed(self.frames, part)[:, 0] for part in self._parts()])
+
+    def _parts(self) -> list[NDArray[np.int64]]:
+        return np.split(self.starts, range(MOST_IN_TREE, len(self.starts), MOST_IN_TREE))
+
+    def _trees(self) -> Iterator[Any]:
+        """Trees of all windows, of which one is in memory at a time."""
+        if len(self.starts) <= MOST_IN_TREE:
+            yield self._only_tree
+        else:
+            yield from map(self._tree, self._parts())
+
+    @cached_property
+    def _only_tree(self) -> Any:
+        return self._tree(self.starts)
+
+    def _tree(self, starts: NDArray[np.int64]) -> Any:
+        # the midpoint rule builds fast and copes with the many equal windows of discrete features
+        return KDTree(self.embed(self.frames, starts), balanced_tree=False, compact_nodes=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -242,7 +268,7 @@ class NearestTrainingWindow:
         apart = distances[distances > ROUNDING * spread]
         typical = float(np.median(apart)) if apart.size else spread
         edges = np.geomspace(RESOLUTION * typical, REACH * max(float(distances.max()), typical), BINS + 1)
-        borders = np.quantile(training.tree.data[:, 0], np.arange(1, REGIONS) / REGIONS)
+        borders = np.quantile(training.along_first(), np.arange(1, REGIONS) / REGIONS)
         return cls(training, borders, edges, queries_per_block, seed)
 
     @property

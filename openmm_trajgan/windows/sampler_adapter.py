@@ -77,6 +77,7 @@ class ReplicaExchangeWindows:
             )
             step = conformation.getStepCount() - interval
             recorder.begin(step, frame_interval, conformation.getTime().value_in_unit(unit.picosecond) - frame_interval)
+            recorder.new_segment()  # of a stream that is continued: the state of its last frame is not known
             recorders.append(recorder)
         self._recorders = recorders
         self._states = list(sampler.replicaStateIndex)

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import resource
 import tempfile
 import tracemalloc
@@ -320,6 +321,17 @@ def test_steps_and_times_are_stored_as_given(tmp_path):
     assert rows["time"].tolist() == [0.1]
 
 
+def test_flushing_syncs_every_stream_that_grows(tmp_path, monkeypatch):
+    with WindowBuffer(tmp_path / "buffer", SCHEMA) as buffer:
+        for stream in STREAMS:
+            fill(buffer, stream, range(3))
+        synced, sync = set(), os.fsync
+        monkeypatch.setattr(os, "fsync", lambda handle: (synced.add(os.fstat(handle).st_ino), sync(handle)))
+        buffer.flush()
+        assert synced == {path.stat().st_ino for path in tmp_path.rglob("*.rows")}
+        assert len(synced) == 3
+
+
 def test_a_full_disk_leaves_no_torn_row_behind(tmp_path):
     with WindowBuffer(tmp_path / "buffer", SCHEMA) as buffer:
         fill(buffer, "a", range(3))
@@ -404,10 +416,12 @@ def test_time_series_become_streams_of_their_replicas():
     back = buffer.trajectories()
     assert back.replicas == ("r", "r", "s")
     assert [values.tolist() for values in back] == [values.tolist() for values in series]
+    assert buffer._store.segments("s")[0].read(1, 4)["time"].tolist() == [0.5, 1.0, 1.5]
 
 
 def test_wrong_arguments_are_refused(buffer):
-    with pytest.raises(InputError, match="holds no frames yet; run the simulation first"):
+    where = "in memory" if buffer.path is None else str(buffer.path)
+    with pytest.raises(InputError, match=f"the buffer {where} holds no frames yet; run the simulation first"):
         buffer.trajectories()
     with pytest.raises(InputError, match="the longest trajectory has 0 frames"):
         buffer.windows(1)

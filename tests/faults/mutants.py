@@ -1,42 +1,39 @@
 """Mutation test: small changes of the code, each of which some test should notice.
 
-Run ``python tests/faults/mutants.py --sample 40 --out mutants.json``. A mutant changes a comparison, operator, condition, number or
-truth value, or leaves out one call. Its tests run in a forked child, until the first that fails. Survivors are listed with the line
-they change, for people to judge.
+Run ``python tests/faults/mutants.py --out mutants.json``; the same command goes on where an earlier one stopped. A mutant changes a
+comparison, operator, condition, number or truth value, or leaves out one call. The tests that execute its line run in a forked
+child, which has torch and OpenMM already, quick ones first, until one fails. Survivors are listed with the line they change, for
+people to judge; ``--survivors`` tries these again after the tests have changed. (Of the well-kept tools, cosmic-ray starts Python
+and torch anew for every mutant; mutmut makes three times as many, most of them in the texts of messages, without a switch.)
 """
 
 import argparse
 import ast
 import copy
-import importlib.abc
-import importlib.util
+import gc
 import json
 import os
+import resource
 import signal
 import sys
-import time
-from collections.abc import Sequence
-from importlib.machinery import ModuleSpec
+from collections import Counter
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from types import CodeType, ModuleType
+from types import CodeType
+from typing import Any
 
-import numpy as np
+import coverage
+from tqdm import tqdm
 
 ROOT = Path(__file__).parents[2]
-REALITY = ["tests/windows/test_reporter.py", "tests/windows/test_openmm_reality.py", "tests/windows/test_disk_faults.py"]
-TARGETS = {  # module to the tests of it
-    "models.objective": ["tests/models/test_objective.py"],
-    "models.encoding": ["tests/models/test_encoding.py"],
-    "buffer.shard": ["tests/buffer"],
-    "buffer.shards": ["tests/buffer", "tests/windows/test_disk_faults.py"],
-    "buffer.locks": ["tests/buffer/test_repair.py"],
-    "buffer.memory": ["tests/buffer/test_window_buffer.py"],
-    "buffer.window_buffer": ["tests/buffer"],
-    "windows.recorder": REALITY,
-    "windows.reporter": REALITY,
-    "windows.from_universe": ["tests/windows/test_from_universe.py"],
-}
-NOT_IN_A_MUTANT = "ctrl_c or interpreter"  # tests that start processes or take long and that others stand beside
+MODULES = [
+    *("models.objective", "models.encoding", "windows.from_universe", "windows.sampler_adapter", "windows.recorder"),
+    *("windows.reporter", "buffer.locks", "buffer.memory", "buffer.window_buffer", "buffer.shard", "buffer.shards"),
+]
+TESTS = ["tests/buffer", "tests/windows", "tests/models/test_objective.py", "tests/models/test_encoding.py"]
+SLOW = "ctrl_c_at_any or interpreter or needs_no_torch"  # tests that start Python or take long, and that others stand beside
 SWAPPED = {
     **{ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq},
     **{ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In, ast.And: ast.Or, ast.Or: ast.And},
@@ -44,9 +41,22 @@ SWAPPED = {
 }
 
 
-def mutants(tree: ast.Module) -> list[tuple[int, str, ast.Module]]:
-    """Line, description and changed copy of the syntax tree, for every change there is."""
-    found: list[tuple[int, str, ast.Module]] = []
+Change = Callable[[], None]
+
+
+def mutants(source: str) -> dict[str, tuple[range, ast.Module]]:
+    """Lines of the changed statement and changed syntax tree, by description, for every change there is."""
+    tree, lines = ast.parse(source), source.splitlines()
+    found: dict[str, tuple[range, ast.Module]] = {}
+    statement: dict[int, range] = {}  # innermost statement of a line, of compound ones the head
+    for node in ast.walk(tree):
+        if isinstance(node, ast.stmt):
+            inner, decorators = getattr(node, "body", None), getattr(node, "decorator_list", [])
+            own = range(
+                min([node, *decorators], key=lambda part: part.lineno).lineno,
+                inner[0].lineno if inner else (node.end_lineno or node.lineno) + 1,
+            )
+            statement |= dict.fromkeys(own, own)
     nodes = [node for node in ast.walk(tree) if isinstance(node, ast.expr | ast.stmt) and not _quiet(node)]
     annotations = {id(inner) for node in ast.walk(tree) for inner in _annotations(node)}
     for node in nodes:
@@ -56,7 +66,8 @@ def mutants(tree: ast.Module) -> list[tuple[int, str, ast.Module]]:
             before = copy.copy(node.__dict__)
             change()
             ast.fix_missing_locations(tree)
-            found.append((node.lineno, description, copy.deepcopy(tree)))
+            place = f"{node.lineno}:{node.col_offset}-{node.end_col_offset}: {description}: {lines[node.lineno - 1].strip()}"
+            found[place] = statement[node.lineno], copy.deepcopy(tree)
             node.__dict__.update(before)
     return found
 
@@ -70,8 +81,8 @@ def _annotations(node: ast.AST) -> list[ast.AST]:
     return [inner for part in parts if isinstance(part, ast.AST) for inner in ast.walk(part)]
 
 
-def _changes(node: ast.expr | ast.stmt) -> list[tuple[str, object]]:
-    def set_to(**values: object) -> object:
+def _changes(node: ast.expr | ast.stmt) -> list[tuple[str, Change]]:
+    def set_to(**values: object) -> Change:
         return lambda: node.__dict__.update(values)
 
     if isinstance(node, ast.Compare) and type(node.ops[0]) in SWAPPED:
@@ -90,89 +101,113 @@ def _changes(node: ast.expr | ast.stmt) -> list[tuple[str, object]]:
     return []
 
 
-class Mutated(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Loads one module from changed code."""
+class Covered:
+    """Plugin of pytest that keeps which tests execute a line, and how long they take."""
 
-    def __init__(self, name: str, path: Path, code: CodeType) -> None:
-        self.name, self.path, self.code = name, path, code
+    def __init__(self) -> None:
+        self.seconds: Counter[str] = Counter()
+        self._coverage = coverage.Coverage(data_file=None, source=[str(ROOT / "openmm_trajgan")])
 
-    def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
-        return importlib.util.spec_from_loader(fullname, self, origin=str(self.path)) if fullname == self.name else None
+    def __enter__(self) -> "Covered":
+        self._coverage.start()
+        return self
 
-    def exec_module(self, module: ModuleType) -> None:
-        exec(self.code, module.__dict__)
+    def __exit__(self, *error: object) -> None:
+        self._coverage.stop()
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        self._coverage.switch_context(nodeid)
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        self.seconds[report.nodeid] += report.duration
+
+    def tests(self, path: Path, lines: Iterable[int]) -> list[str]:
+        """Tests that execute one of some lines, or for lines that importing executes any line of the file, quick ones first."""
+        by_line = self._coverage.get_data().contexts_by_lineno(str(path))
+        found = {test for line in lines for test in by_line.get(line, [])}
+        if "" in found:
+            found = {test for tests in by_line.values() for test in tests} - {""}
+        return sorted(found, key=lambda test: self.seconds[test])
 
 
-def outcome(module: str, code: CodeType, seconds: float) -> str:
+def run(tests: list[str], *plugins: object) -> int:
+    """Exit status of pytest."""
+    import pytest
+
+    options = ["-x", "-q", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning", "-k", f"not ({SLOW})"]
+    return int(pytest.main([*options, "-o", "addopts=--import-mode=importlib", *tests], plugins))
+
+
+def outcome(name: str, code: CodeType, tests: list[str], seconds: int) -> str:
     """``killed``, ``survived`` or ``timed out``, from the tests of a module with other code."""
+    if not tests:
+        return "survived"
     child = os.fork()
     if not child:
-        import pytest
-
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, 1)
-        os.dup2(nowhere, 2)
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        for stream in range(3):
+            os.dup2(nowhere, stream)
         os.setpgid(0, 0)
-        name = f"openmm_trajgan.{module}"
-        sys.meta_path.insert(0, Mutated(name, ROOT / f"{name.replace('.', '/')}.py", code))
-        options = ["-x", "-q", "-p", "no:cacheprovider", "-o", "addopts=--import-mode=importlib", "-k", f"not ({NOT_IN_A_MUTANT})"]
-        os._exit(int(pytest.main([*options, *TARGETS[module]])))
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            return "survived" if os.WIFEXITED(status) and os.WEXITSTATUS(status) == 0 else "killed"
-        time.sleep(0.05)
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    return "timed out"
+        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+        signal.alarm(10 * seconds)  # other jobs may take most of the processor
+        original = SourceFileLoader.get_code
+        SourceFileLoader.get_code = lambda loader, fullname: code if fullname == name else original(loader, fullname)
+        os._exit(run(tests))
+    _, status = os.waitpid(child, 0)
+    with suppress(ProcessLookupError):
+        os.killpg(child, signal.SIGKILL)  # what its tests have started
+    if os.WIFSIGNALED(status):
+        return "timed out" if os.WTERMSIG(status) in (signal.SIGALRM, signal.SIGXCPU, signal.SIGKILL) else "killed"
+    return "killed" if os.WEXITSTATUS(status) else "survived"
 
 
-def main(modules: list[str], sample: int | None, minutes: float, seed: int) -> dict[str, object]:
-    """Test a random sample of the mutants of every module; modules take turns until the time is up."""
-    import MDAnalysis  # noqa: F401
-    import openmm.app  # noqa: F401
-    import torch  # noqa: F401
+def main(modules: list[str], out: Path, again: bool) -> None:
+    """Test the mutants of modules and write after each what became of it."""
+    import hypothesis
 
+    phases = [hypothesis.Phase.explicit, hypothesis.Phase.generate]
+    hypothesis.settings.register_profile("mutants", database=None, derandomize=True, phases=phases)
+    hypothesis.settings.load_profile("mutants")
     os.chdir(ROOT)
-    rng = np.random.default_rng(seed)
-    results: dict[str, dict[str, object]] = {}
-    queues, seconds = {}, {}
+    with Covered() as covered:  # which loads all that the children will need
+        if run(TESTS, covered):
+            raise RuntimeError("the tests fail without any change")
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("openmm_trajgan", "tests")]:
+        del sys.modules[name]
+    gc.collect()
+    gc.freeze()
+    results: dict[str, dict[str, str]] = json.loads(out.read_text())["mutants"] if out.exists() else {}
     for module in modules:
-        source = (ROOT / f"openmm_trajgan/{module.replace('.', '/')}.py").read_text()
-        start = time.monotonic()
-        if outcome(module, compile(source, module, "exec"), 600) != "survived":
-            raise RuntimeError(f"{module}: its tests fail without any change")
-        seconds[module] = 20 + 5 * (time.monotonic() - start)
-        every = mutants(ast.parse(source))
-        chosen = rng.permutation(len(every))[:sample].tolist()
-        queues[module] = [every[index] for index in chosen]
-        results[module] = {"mutants": len(every), "tested": 0, "killed": 0, "timed out": 0, "survivors": []}
-    until = time.monotonic() + 60 * minutes
-    while any(queues.values()) and time.monotonic() < until:
-        for module, queue in queues.items():
-            if not queue or time.monotonic() > until:
-                continue
-            line, description, tree = queue.pop()
-            found, result = outcome(module, compile(tree, module, "exec"), seconds[module]), results[module]
-            result["tested"] += 1  # type: ignore[operator]
-            if found == "survived":
-                text = (ROOT / f"openmm_trajgan/{module.replace('.', '/')}.py").read_text().splitlines()[line - 1].strip()
-                result["survivors"].append(f"{line}: {description}: {text}")  # type: ignore[attr-defined]
-            else:
-                result[found] += 1  # type: ignore[operator]
-    tested = sum(result["tested"] for result in results.values())  # type: ignore[misc]
-    survived = sum(len(result["survivors"]) for result in results.values())  # type: ignore[arg-type, misc]
-    return {"seed": seed, "tested": tested, "score": round(1 - survived / tested, 3) if tested else None, "modules": results}
+        name = f"openmm_trajgan.{module}"
+        path = ROOT / f"{name.replace('.', '/')}.py"
+        every = mutants(path.read_text())
+        before = results.get(module, {})
+        known = {place: found for place, found in before.items() if place in every and not (again and found == "survived")}
+        results[module] = known
+        for place, (lines, tree) in tqdm(every.items(), module):
+            if place not in known:
+                tests = covered.tests(path, lines)
+                seconds = 10 + 2 * int(sum(covered.seconds[test] for test in tests))
+                known[place] = outcome(name, compile(tree, str(path), "exec"), tests, seconds)
+                write(out, results)
+
+
+def write(out: Path, results: dict[str, dict[str, str]]) -> None:
+    """Write what became of the mutants, and their number by module."""
+    counts = {module: Counter(found.values()) for module, found in results.items()}
+    total = sum(counts.values(), Counter[str]())
+    score = round(1 - total["survived"] / total.total(), 4)
+    partial = out.with_suffix(".partial")
+    partial.write_text(
+        json.dumps({"score": score, "total": total, "counts": counts, "mutants": results}, indent=1, ensure_ascii=False)
+    )
+    partial.replace(out)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--modules", nargs="+", default=list(TARGETS), choices=list(TARGETS))
-    parser.add_argument("--sample", type=int, help="mutants of each module; default: all")
-    parser.add_argument("--minutes", type=float, default=600.0, help="stop testing after this time")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
+    parser.add_argument("--modules", nargs="+", default=MODULES, choices=MODULES)
+    parser.add_argument("--survivors", action="store_true", help="try those again that survived before")
+    parser.add_argument("--out", type=Path, required=True, help="JSON file to write, and to go on from")
     arguments = parser.parse_args()
-    found = main(arguments.modules, arguments.sample, arguments.minutes, arguments.seed)
-    arguments.out.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+    main(arguments.modules, arguments.out.absolute(), arguments.survivors)

@@ -17,7 +17,7 @@ def schema():
 @pytest.fixture
 def encoding(schema):
     """Mean 2 and standard deviation 0.5 on the line, range 1.5 to 2.5."""
-    return FeatureEncoding(schema, torch.tensor([[1.5, 100.0], [2.5, 30.0]]))
+    return FeatureEncoding(schema, torch.tensor([[2.5, 100.0], [1.5, 30.0]]))
 
 
 @pytest.fixture

@@ -30,15 +30,21 @@ def test_wrapping_leaves_features_on_the_line_alone(encoding):
 
 
 def test_beyond_the_training_range_networks_see_its_edge(encoding):
-    seen = encoding.embed(encoding.reduce(torch.tensor([[2.2, 0.0], [2.5, 0.0], [9.0, 0.0]])))[:, 0]
-    torch.testing.assert_close(seen, torch.tensor([0.4, 1.0, 1.0]))
+    seen = encoding.embed(encoding.reduce(torch.tensor([[2.2, 0.0], [2.5, 0.0], [9.0, 0.0], [-9.0, 0.0]])))[:, 0]
+    torch.testing.assert_close(seen, torch.tensor([0.4, 1.0, 1.0, -1.0]))
 
 
-def test_constant_feature_does_not_divide_by_zero():
+def test_networks_see_one_number_on_the_line_and_two_of_an_angle(encoding):
+    assert encoding.embed(torch.zeros(5, 2)).shape == (5, encoding.n_embedded) == (5, 3)
+
+
+@pytest.mark.parametrize("value", [1.0, 300.0])
+def test_constant_feature_stays_constant_to_six_digits(value):
     schema = FeatureSchema(names=("x",), units=("",), periods=(None,))
-    encoding = FeatureEncoding(schema, torch.full((5, 1), 3.0))
-    assert encoding.reduce(torch.tensor([3.0])).item() == 0
-    assert encoding.restore(torch.tensor([0.0])).item() == pytest.approx(3.0)
+    encoding = FeatureEncoding(schema, torch.full((5, 1), value))
+    assert encoding.reduce(torch.tensor([value])).item() == 0
+    assert encoding.restore(torch.tensor([0.0])).item() == pytest.approx(value)
+    assert encoding.restore(torch.tensor([10.0])).item() - value == pytest.approx(1e-5 * value, rel=0.1)
 
 
 def test_what_lies_outside_its_bounds_is_reflected_into_them():

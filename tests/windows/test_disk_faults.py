@@ -1,5 +1,6 @@
 """What a simulation does when its frames cannot be stored."""
 
+import errno
 import os
 import resource
 import shutil
@@ -76,6 +77,40 @@ def test_a_vanished_folder_is_noticed_at_the_next_frame(running, tmp_path, on_er
         with pytest.warns(UserWarning, match="removed while frames were written"):
             simulation.step(30)
     assert not (tmp_path / "buffer").exists()
+
+
+@pytest.mark.parametrize("on_error", ["raise", "warn"])
+def test_a_folder_that_vanished_before_the_first_step_is_noticed_there(chain, features, tmp_path, on_error):
+    simulation, buffer = chain(), WindowBuffer(tmp_path / "buffer", features.schema)
+    simulation.reporters.append(WindowReporter(buffer, INTERVAL, features, on_error=on_error))
+    shutil.rmtree(tmp_path / "buffer")
+    if on_error == "raise":
+        with pytest.raises(FileNotFoundError):
+            simulation.step(10)
+        assert simulation.currentStep == 0
+    else:
+        with pytest.warns(UserWarning, match="step 0: .*the simulation goes on without this frame"):
+            simulation.step(10)
+
+
+@pytest.mark.parametrize("n_steps", [0, 30])
+def test_a_disk_that_fails_at_closing_is_told(chain, features, monkeypatch, n_steps):
+    def flush():
+        raise OSError(errno.EIO, "the disk is broken")
+
+    for on_error in ("raise", "warn"):
+        simulation, buffer = chain(), WindowBuffer(schema=features.schema)
+        reporter = WindowReporter(buffer, INTERVAL, features, on_error=on_error)
+        simulation.reporters.append(reporter)
+        simulation.step(n_steps)
+        monkeypatch.setattr(buffer, "flush", flush)
+        if on_error == "raise":
+            with pytest.raises(OSError, match="the disk is broken"):
+                reporter.close()
+        else:
+            with pytest.warns(UserWarning, match=f"step {n_steps}: .*the disk is broken"):
+                reporter.close()
+        reporter.close()  # which is done
 
 
 def test_without_file_handles_nothing_is_lost(running, chain, features, tmp_path):

@@ -12,6 +12,7 @@ from openmm_trajgan.buffer import WindowBuffer
 from openmm_trajgan.errors import InputError, NonFiniteError, SchemaMismatchError, StreamExistsError
 from openmm_trajgan.features import Distances
 from openmm_trajgan.systems import alanine_dipeptide
+from openmm_trajgan.windows import recorder
 from openmm_trajgan.windows.reporter import WindowReporter
 
 INTERVAL = 10  # steps of 2 fs
@@ -165,7 +166,25 @@ def test_restart_from_scratch_after_a_crash_before_the_first_checkpoint(chain, f
     with pytest.warns(UserWarning, match="continues from step 0: 5 frames"):
         simulation.step(100)
     buffer.close()
+    assert buffer.last_frame("replica0") == (0, 100)
     assert_same_frames(buffer, uninterrupted)
+
+
+def test_restart_with_a_frame_at_every_step(chain, features, tmp_path):
+    buffer = WindowBuffer(schema=features.schema)
+    for n_steps, again in ((8, False), (4, True)):
+        simulation = chain()
+        simulation.reporters.append(WindowReporter(buffer, 1, features, append=again))
+        if again:
+            simulation.loadCheckpoint(str(tmp_path / "checkpoint"))
+            with pytest.warns(UserWarning, match="continues from step 5: 3 frames after step 5"):
+                simulation.step(n_steps)
+        else:
+            simulation.step(5)
+            simulation.saveCheckpoint(str(tmp_path / "checkpoint"))
+            simulation.step(n_steps - 5)
+    assert buffer.steps("replica0").tolist() == list(range(1, 10))
+    assert len(buffer.trajectories()) == 1
 
 
 def test_restart_of_replicas_that_ended_one_frame_apart(chain, features, tmp_path):
@@ -416,6 +435,16 @@ def test_so_many_structures_are_kept_and_no_more(chain, features):
     assert not buffer.has_structures("none")
 
 
+@pytest.mark.parametrize(("wanted", "n_bytes", "kept"), [(1, 2**20, 1), (10, 3 * 4 * 12 + 1, 3), (10, 1, 1)])
+def test_structures_take_bounded_memory(chain, features, monkeypatch, wanted, n_bytes, kept):
+    monkeypatch.setattr(recorder, "_STRUCTURE_BYTES", n_bytes)  # of four atoms with three coordinates of four bytes
+    simulation, buffer = chain(), WindowBuffer(schema=features.schema)
+    with WindowReporter(buffer, INTERVAL, features, n_structures=wanted) as reporter:
+        simulation.reporters.append(reporter)
+        simulation.step(5 * INTERVAL)
+    assert len(buffer.structures()) == kept
+
+
 def test_structures_are_consecutive_in_time(chain, features):
     simulation, buffer = chain(), WindowBuffer(schema=features.schema)
     reporter = WindowReporter(buffer, INTERVAL, features, n_structures=6)
@@ -425,6 +454,18 @@ def test_structures_are_consecutive_in_time(chain, features):
         reporter.new_segment()
     reporter.close()
     assert np.array_equal(features(buffer.structures()), buffer.trajectories().values[1])
+
+
+def test_flushing_and_closing_reach_the_buffer(chain, features, monkeypatch):
+    simulation, buffer, flushed = chain(), WindowBuffer(schema=features.schema), []
+    monkeypatch.setattr(buffer, "flush", lambda: flushed.append(buffer.n_frames))
+    reporter = WindowReporter(buffer, INTERVAL, features)
+    simulation.reporters.append(reporter)
+    simulation.step(10)
+    reporter.flush()
+    simulation.step(10)
+    reporter.close()
+    assert flushed == [1, 2]
 
 
 def test_a_closed_reporter_reports_no_more(chain, features, tmp_path):

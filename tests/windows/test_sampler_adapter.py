@@ -8,6 +8,7 @@ import pytest
 
 from openmm_trajgan.buffer import WindowBuffer
 from openmm_trajgan.errors import StreamExistsError
+from openmm_trajgan.features import Distances
 from openmm_trajgan.windows.sampler_adapter import ReplicaExchangeWindows
 
 pytestmark = pytest.mark.skipif(
@@ -17,11 +18,16 @@ N_ITERATIONS = 12
 
 
 @pytest.fixture
-def sampler(chain, monkeypatch):
+def make_sampler(chain, monkeypatch):
     """Three temperatures close enough to exchange often."""
     monkeypatch.setattr(openmm.app.replicaexchangesampler, "random", random.Random(1))
     states = [{"temperature": temperature} for temperature in (300.0, 350.0, 400.0)]
-    return openmm.app.ReplicaExchangeSampler(states, chain(), 10)
+    return lambda **options: openmm.app.ReplicaExchangeSampler(states, chain(**options), 10)
+
+
+@pytest.fixture
+def sampler(make_sampler):
+    return make_sampler()
 
 
 def test_streams_are_replicas_and_segments_end_at_exchanges(sampler, features):
@@ -64,3 +70,42 @@ def test_existing_streams_are_not_clobbered(sampler, features):
         with pytest.raises(StreamExistsError, match="'replica0002' holds frames up to step 10 already"):
             sampler.simulate(1)
     assert buffer.n_frames == 1
+
+
+def test_a_stream_that_is_continued_begins_a_segment_as_nobody_knows_its_state_before(sampler, features):
+    buffer = WindowBuffer(schema=features.schema)
+    for n_iterations in (5, 3):
+        windows = ReplicaExchangeWindows(buffer, features, append=True)
+        sampler.reporters[:] = [windows]
+        sampler.simulate(n_iterations)
+        windows.close()
+    for stream in buffer.streams:
+        lengths = [len(series) for series in buffer.trajectories([stream])]
+        assert 5 in np.cumsum(lengths)
+        assert buffer.steps(stream).tolist() == list(range(10, 90, 10))
+
+
+def test_frames_that_are_simulated_again_replace_the_old_ones(make_sampler, features):
+    buffer = WindowBuffer(schema=features.schema)
+    for n_iterations in (4, 2):
+        sampler = make_sampler()
+        sampler.reporters.append(ReplicaExchangeWindows(buffer, features, append=True))
+        if n_iterations == 4:
+            sampler.simulate(n_iterations)
+        else:
+            with pytest.warns(UserWarning, match="the simulation continues from step 0: 4 frames"):
+                sampler.simulate(n_iterations)
+    assert [buffer.steps(stream).tolist() for stream in buffer.streams] == [[10, 20]] * 3
+
+
+def test_features_of_a_periodic_system_are_minimum_images(make_sampler):
+    """The end of the chain lies within 0.5 nm of its beginning, and is given an image of it in a box of 2 nm."""
+    features = Distances([[0, 3]])
+    sampler, buffer = make_sampler(box=2.0), WindowBuffer(schema=features.schema)
+    positions = sampler.simulation.context.getState(positions=True).getPositions(asNumpy=True)._value
+    positions[3, 0] += 2.0
+    sampler.simulation.context.setPositions(positions)
+    again = openmm.app.ReplicaExchangeSampler(sampler.states, sampler.simulation, 10)
+    again.reporters.append(ReplicaExchangeWindows(buffer, features))
+    again.simulate(2)
+    assert all((series < 0.6).all() for series in buffer.trajectories())
