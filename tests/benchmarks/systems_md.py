@@ -1,10 +1,11 @@
 """MD checked before it is learned from: Trp-cage at its temperatures, binding to CYP2C9 and T4 lysozyme, peptides, α-synuclein.
 
 Run ``OMP_NUM_THREADS=1 python tests/benchmarks/systems_md.py --out systems.json`` (some ten minutes on one core; ``--systems``,
-``--frames`` and ``--replicas`` choose). For every system and condition, from independent replicas:
+``--labels``, ``--frames`` and ``--replicas`` choose). For every system and condition, from independent replicas:
 
 * temperature from the kinetic energy, with its standard error, and how many of those it is off;
-* drift: potential energy of the second half less that of the first, with the standard error of that from the replicas;
+* drift: potential energy of the second half less that of the first, with the standard error of that from the replicas and how
+  likely so large a one is by chance (Student's t, which a few replicas leave wide);
 * whether replicas agree: χ² per degree of freedom of their means of the first feature, each with the standard error that its
   statistical inefficiency leaves;
 * populations of the two states with the spread of the replicas, events between their cores, times between events, steps per CPU s;
@@ -26,6 +27,7 @@ import numpy as np
 import openmm
 from numpy.typing import NDArray
 from openmm import unit
+from scipy.stats import ttest_1samp
 
 from openmm_trajgan.features import RadiusOfGyration
 from openmm_trajgan.systems import alpha_synuclein, get_system, triple_well
@@ -144,6 +146,7 @@ def measure(name: str, label: float | None, n_replicas: int, n_frames: int) -> d
         "temperature_off_in_errors": round(float((temperature - wanted) / error), 2),
         "drift_kJ_per_mol": round(float(halves.mean()), 2),
         "drift_error_kJ_per_mol": round(float(halves.std(ddof=1) / n_replicas**0.5), 2),
+        "drift_p": round(float(ttest_1samp(halves, 0.0).pvalue), 3),
         "replicas_chi_square": round(chi_square, 2),
         f"{first}_fraction": round(float(population.mean()), 3),
         f"{first}_fraction_error": round(float(population.std(ddof=1) / n_replicas**0.5), 3),
@@ -210,6 +213,7 @@ def chain(n_replicas: int, n_frames: int) -> dict[str, object]:
             "statistical_inefficiency_ps": round(slow * interval, 1),
             "drift": round(float(np.mean(halves)), 3),
             "drift_error": round(float(np.std(halves, ddof=1) / n_replicas**0.5), 3),
+            "drift_p": round(float(ttest_1samp(halves, 0.0).pvalue), 3),
             "replicas_chi_square": round(
                 float(((means - means.mean()) ** 2).sum() / (n_replicas - 1) / (error**2 * n_replicas)), 2
             ),
@@ -247,12 +251,13 @@ def wells() -> dict[str, object]:
     }
 
 
-def main(systems: list[str], n_replicas: int, n_frames: int, out: Path | None) -> None:
-    """Measure, print one JSON line each, and write all of them."""
+def main(systems: list[str], labels: list[float] | None, n_replicas: int, n_frames: int, out: Path | None) -> None:
+    """Measure, print one JSON line each, and write all of them; `labels` chooses among the conditions of the systems."""
     results = []
     others = {"alpha_synuclein": partial(chain, n_replicas, n_frames), "triple_well": wells}
     for name in systems:
-        for label in get_system(name).labels or (None,):
+        conditions = get_system(name).labels or (None,)
+        for label in conditions if labels is None else [one for one in conditions if one in labels]:
             figures = others[name]() if name in others else measure(name, label, n_replicas, n_frames)
             results.append(figures)
             sys.stdout.write(json.dumps(results[-1]) + "\n")
@@ -264,8 +269,9 @@ def main(systems: list[str], n_replicas: int, n_frames: int, out: Path | None) -
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--systems", nargs="+", choices=CHECKED, default=CHECKED)
+    parser.add_argument("--labels", nargs="+", type=float, help="conditions, such as temperatures in K; default all")
     parser.add_argument("--replicas", type=int, default=4)
     parser.add_argument("--frames", type=int, default=3000, help="per replica")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
-    main(arguments.systems, arguments.replicas, arguments.frames, arguments.out)
+    main(arguments.systems, arguments.labels, arguments.replicas, arguments.frames, arguments.out)
