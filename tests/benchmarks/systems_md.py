@@ -30,7 +30,7 @@ from openmm import unit
 from scipy.stats import ttest_1samp
 
 from openmm_trajgan.features import RadiusOfGyration
-from openmm_trajgan.systems import alpha_synuclein, get_system, triple_well
+from openmm_trajgan.systems import alpha_synuclein, binding, get_system, triple_well, trp_cage
 
 KILOJOULE_PER_KELVIN = unit.MOLAR_GAS_CONSTANT_R.value_in_unit(unit.kilojoule_per_mole / unit.kelvin)
 FloatArray = NDArray[np.float64]
@@ -58,9 +58,9 @@ class States:
 
 
 STATES = {
-    "trp_cage": States(0, ("folded", "unfolded"), (0.8, 0.35), 0.6, None),
-    "p450_binding": States(1, ("bound", "unbound"), (0.3, 1.2), 0.9, 300.0),
-    "t4_lysozyme": States(1, ("bound", "unbound"), (0.3, 1.2), 0.9, 300.0),
+    "trp_cage": States(0, trp_cage.SYSTEM.states.names, trp_cage.SYSTEM.states.cores, 0.6, None),
+    "p450_binding": States(1, binding.STATES.names, binding.STATES.cores, 0.9, binding.TEMPERATURE),
+    "t4_lysozyme": States(1, binding.STATES.names, binding.STATES.cores, 0.9, binding.TEMPERATURE),
     "alanine_dipeptide": States(1, ("alpha", "extended"), (1.0, 2.0), 1.57, 300.0, centre=-0.5),
     "alanine_dipeptide_500K": States(0, ("left", "right"), (0.7, 2.0), 1.2, 500.0, centre=1.05),
     "tetraalanine": States(2, ("alpha", "extended"), (1.0, 2.0), 1.57, 300.0, centre=-0.5),
