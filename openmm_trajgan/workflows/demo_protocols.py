@@ -55,7 +55,7 @@ PROTOCOLS = {
     "t4_lysozyme": DemoProtocol(n_replicas=9, n_held_out=3, n_frames=6000, minutes=3.0, n_generated=6, n_generated_frames=10_000),
     "tetraalanine": DemoProtocol(n_replicas=9, n_held_out=3, n_frames=6000, minutes=4.0, n_generated=6, n_generated_frames=20_000),
     "triple_well": DemoProtocol(
-        n_replicas=100, n_held_out=20, n_frames=2500, minutes=1.0, n_generated=20, n_generated_frames=10_000
+        n_replicas=100, n_held_out=20, n_frames=2500, minutes=8.0, n_generated=20, n_generated_frames=10_000
     ),
     "trp_cage": DemoProtocol(
         n_replicas=20, n_held_out=10, n_frames=5000, minutes=4.0, n_generated=4, n_generated_frames=5000, window_length=64
