@@ -195,7 +195,7 @@ def test_what_is_missing_is_said(trajgan, tmp_path, arguments, message):
 
 def test_a_killed_collection_leaves_no_simulation_behind(tmp_path):
     """Workers hold the standard output that they inherited as long as they live, here for minutes if nothing stops them."""
-    command = "collect alanine_dipeptide --frames 500000 --processes 1 --seed 1 --out".split()
+    command = ["collect", "alanine_dipeptide", "--frames", "500000", "--processes", "1", "--seed", "1", "--out"]
     running = subprocess.Popen(
         [sys.executable, "-m", "openmm_trajgan", *command, str(tmp_path / "b")], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     )
