@@ -225,7 +225,8 @@ def _rates(states: StatePair, temperature: float, held_out: FeatureTrajectories,
         for index, name in enumerate(states.names)
     )
     energies = " and ".join(f"{one.free_energy:.2f} ± {one.free_energy_error:.2f}" for one in both)
-    return f"States of held-out MD and generated: {first}, {second}; free energy of {states.names[0]} {energies} kJ/mol (± standard error)."
+    free = f"free energy of {states.names[0]} {energies} kJ/mol (± standard error)."
+    return f"States of held-out MD and generated: {first}, {second}; {free}"
 
 
 def _made(out: Path, suffix: str, generated: FeatureTrajectories, universe: MDAnalysis.Universe) -> tuple[str, str]:

@@ -178,7 +178,9 @@ def rates_table(results: list[dict[str, Any]]) -> str:
         columns = [[one["fraction"] for one in made], [one["free_energy"] for one in made]]
         columns += [[one["times"][index] for one in made] for index in (0, 1)]
         shown = " | ".join(spread(column, 3) for column in columns)
-        lines.append(f"| | generated, {len(made)} seeds | {shown} | {sum(sum(one['n_events']) for one in made)} |")
+        lines.append(
+            f"| | generated{f', {len(made)} seeds' if len(made) > 1 else ''} | {shown} | {sum(sum(one['n_events']) for one in made)} |"
+        )
     return "\n".join(lines)
 
 
@@ -189,7 +191,8 @@ def spread(values: list[float | None], digits: int) -> str:
         return "> any that can be told"
     half = (max(known) - min(known)) / 2
     missing = f", {len(values) - len(known)} without a number" if len(known) < len(values) else ""
-    return f"{np.mean(known):.{digits}g} ({half:.1g}{missing})" if len(values) > 1 else f"{known[0]:.{digits}g}"
+    mean = f"{float(f'{np.mean(known):.{digits}g}'):g}"  # no exponents
+    return f"{mean} ({half:.1g}{missing})" if len(values) > 1 else mean
 
 
 def main(systems: list[str], seeds: list[int], folder: Path, out: Path, quick: bool, factor: float) -> None:
