@@ -19,6 +19,16 @@ from openmm_trajgan.storage import replacing
 from openmm_trajgan.untrusted import parse_json, read_npz
 
 FORMAT_VERSION = 1
+_LENGTH, _FRACTION = (0.0, math.inf), (0.0, 1.0)
+_BOUNDS = {  # of values, by kind; other kinds have none
+    "distance": _LENGTH,
+    "centroid_distance": _LENGTH,
+    "ligand_displacement": _LENGTH,
+    "radius_of_gyration": _LENGTH,
+    "rmsd": _LENGTH,
+    "contact": _FRACTION,
+    "native_contacts": _FRACTION,
+}
 _FRAME_INTERVAL_TOLERANCE = 1e-4  # relative; intervals read back from trajectory files carry float32 rounding
 
 
@@ -95,6 +105,11 @@ class FeatureSchema(BaseModel):
     def periodic(self) -> NDArray[np.bool_]:
         """Which features are periodic, shape ``(n_features,)``."""
         return np.array([period is not None for period in self.periods])
+
+    @property
+    def bounds(self) -> NDArray[np.float64]:
+        """Least and greatest value that features of their kind can have, ``(n_features, 2)``; infinite where there is none."""
+        return np.array([_BOUNDS.get(kind, (-math.inf, math.inf)) for kind in self.kinds])
 
     @property
     def digest(self) -> str:

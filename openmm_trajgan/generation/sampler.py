@@ -38,7 +38,8 @@ def generate_trajectories(
         Frames per trajectory, and how many trajectories; all of them advance together.
     given
         What must come out as it is, physical units, NaN where it is to be drawn; ``(n_trajectories, n_frames, n_features)``, or
-        with length 1 along the first axis. Everything else is drawn in view of the nearest given frames of the same window.
+        with length 1 along the first axis. Everything else is drawn in view of what is given in the same window: of the nearest
+        frames, and of the whole course of features that are given by themselves.
     labels
         Encoded label of every trajectory, ``(n_trajectories, n_labels)``, for a generator that was trained with some.
     seed

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from openmm_trajgan.errors import InputError
 
@@ -95,8 +95,70 @@ class LabelEncoding:
         return np.eye(len(self.values), dtype=np.float32)[[self.values.index(label) for label in labels]]
 
 
+class CourseEncoder(nn.Module):
+    """Summary, at every frame, of the whole course of the features that are given by themselves.
+
+    Where some features of a frame are given and others are to be drawn, the nearest given frames may not tell which of several
+    values belong to them: what the features do long before and after does, such as how long they stay where they are. Residual
+    convolutions over time, each reaching twice as far as the last, see the whole window (van den Oord et al., arXiv:1609.03499).
+
+    Parameters
+    ----------
+    n_embedded
+        Numbers of a frame.
+    window_length
+        Frames that every summary sees on either side.
+    size
+        Numbers of a summary.
+    """
+
+    def __init__(self, n_embedded: int, window_length: int, size: int) -> None:
+        super().__init__()
+        self.size = size
+        self.read = nn.Conv1d(2 * n_embedded, size, 1)
+        reaches = [2**power for power in range(window_length.bit_length())]
+        self.reach = nn.ModuleList(nn.Conv1d(size, size, 3, dilation=reach, padding=reach) for reach in reaches)
+
+    def forward(
+        self, frames: Float[Tensor, "batch frames embedded"], marks: Bool[Tensor, "batch frames embedded"]
+    ) -> Float[Tensor, "batch frames size"]:
+        """Summaries of what is marked of the frames."""
+        values = torch.where(marks, frames, 0.0)
+        hidden = self.read(torch.cat([values, marks.to(values.dtype)], dim=-1).transpose(1, 2))
+        for layer in self.reach:
+            hidden = hidden + torch.relu(layer(hidden))
+        summaries: Tensor = hidden.transpose(1, 2)
+        return summaries
+
+
+@dataclass(frozen=True, eq=False)
+class Course:
+    """Summaries of some windows.
+
+    Parameters
+    ----------
+    windows
+        Numbers of the windows, ascending, ``(n,)``.
+    summaries
+        Of their frames, ``(n, n_frames, size)``.
+    """
+
+    windows: Tensor
+    summaries: Tensor
+
+    def first(self, n_windows: int) -> "Course":
+        """Return those of the first windows."""
+        n = int((self.windows < n_windows).sum())
+        return Course(self.windows[:n], self.summaries[:n])
+
+    def at(self, times: Tensor, n_windows: int) -> Tensor:
+        """Return the summaries at some times, ``(n_windows, n_times, size)``, with zeros for windows that have none."""
+        found = self.summaries[:, times]
+        return found.new_zeros(n_windows, *found.shape[1:]).index_copy(0, self.windows, found)
+
+
 class Given:
-    """Where frames of windows are given, and what is known of the nearest of them.
+    """Where frames of windows are given, and what is known of the nearest of them and of the course of single features.
 
     Parameters
     ----------
@@ -104,14 +166,26 @@ class Given:
         ``(n_windows, n_frames, n_features)``, reduced coordinates; only what is given is read.
     mask
         Which features are given, of the same shape.
+    course
+        Summaries of windows where single features of frames are given; None with one feature, when there are no such windows.
     """
 
-    def __init__(self, window: Float[Tensor, "batch frames features"], mask: Bool[Tensor, "batch frames features"]) -> None:
-        self._window, self._mask = window.clone(), mask
+    def __init__(
+        self,
+        window: Float[Tensor, "batch frames features"],
+        mask: Bool[Tensor, "batch frames features"],
+        course: Course | None = None,
+    ) -> None:
+        self._window, self._mask, self._course = window.clone(), mask, course
         numbers = torch.arange(mask.shape[1], device=mask.device)
         anywhere = mask.any(dim=-1)
         self._before = torch.where(anywhere, numbers, -1).cummax(dim=1).values
         self._after = torch.where(anywhere, numbers, len(numbers)).flip(1).cummin(dim=1).values.flip(1)
+
+    def first(self, n_windows: int) -> "Given":
+        """Return that of the first windows."""
+        course = None if self._course is None else self._course.first(n_windows)
+        return Given(self._window[:n_windows], self._mask[:n_windows], course)
 
     def around(
         self, times: Tensor, reach: int, base: Tensor, differences: Callable[[Tensor, Tensor, Tensor], Tensor], spread: Tensor
@@ -121,8 +195,8 @@ class Given:
         Returns
         -------
         torch.Tensor
-            ``(n_windows, n_times, 6 n_features + 2)``: differences to the base frames and marks of what is given, before, after and
-            at the time itself, with the distances in time, in units of the reach, of the first two.
+            ``(n_windows, n_times, 6 n_features + 2 + size)``: differences to the base frames and marks of what is given, before,
+            after and at the time itself, with the distances in time, in units of the reach, of the first two; then the summary.
         """
         last = self._mask.shape[1] - 1
         parts = []
@@ -136,6 +210,7 @@ class Given:
             parts.append((near * distances / reach)[..., None])
         here = self._mask[:, times]
         parts += [torch.where(here, differences(self._window[:, times], base, spread), 0.0), here]
+        parts += [] if self._course is None else [self._course.at(times, len(self._mask))]
         return torch.cat([part.to(base.dtype) for part in parts], dim=-1)
 
     @staticmethod

@@ -39,7 +39,7 @@ class FeatureEncoding(nn.Module):
     Parameters
     ----------
     schema
-        Which features are periodic.
+        Which features are periodic, and between which bounds the others are.
     frames
         Real frames in physical units, ``(n_frames, n_features)``, for the mean, standard deviation and range of each feature on
         the line; a constant feature stays constant to six digits.
@@ -50,6 +50,7 @@ class FeatureEncoding(nn.Module):
     low: Tensor
     high: Tensor
     periodic: Tensor
+    bounds: Tensor
 
     def __init__(self, schema: FeatureSchema, frames: Float[Tensor, "frames features"]) -> None:
         super().__init__()
@@ -60,6 +61,7 @@ class FeatureEncoding(nn.Module):
         self.register_buffer("mean", torch.where(periodic, torch.zeros_like(mean), mean))
         self.register_buffer("scale", torch.where(periodic, radians, scale))
         self.register_buffer("periodic", periodic)
+        self.register_buffer("bounds", torch.from_numpy(schema.bounds.T).to(frames.dtype), persistent=False)
         reduced = self.reduce(frames)
         self.register_buffer("low", torch.where(periodic, -math.pi, reduced.amin(dim=0)))
         self.register_buffer("high", torch.where(periodic, math.pi, reduced.amax(dim=0)))
@@ -71,9 +73,21 @@ class FeatureEncoding(nn.Module):
         return wrap_angles((features - self.mean) / self.scale, self.periodic)
 
     def restore(self, reduced: Float[Tensor, "*batch features"]) -> Float[Tensor, "*batch features"]:
-        """Reduced coordinates to physical units; angles come out in the interval around zero."""
-        return wrap_angles(reduced, self.periodic) * self.scale + self.mean
+        """Reduced coordinates to physical units; angles come out in the interval around zero.
+
+        What lies outside the bounds of a feature is reflected into them: a length of -0.1 nm is one of 0.1 nm. The law on the line
+        becomes one on the half-line in the same way as it becomes one on the circle for an angle.
+        """
+        features = wrap_angles(reduced, self.periodic) * self.scale + self.mean
+        least, greatest = self.bounds
+        features = torch.where(features < least, 2 * least - features, features)
+        features = torch.where(features > greatest, 2 * greatest - features, features)
+        return features.clamp(least, greatest)
 
     def embed(self, reduced: Float[Tensor, "*batch features"]) -> Float[Tensor, "*batch embedded"]:
         """Reduced to embedded coordinates; beyond the range of the real frames, networks see the edge of it."""
         return embed_angles(torch.clamp(reduced, self.low, self.high), self.periodic)
+
+    def marks(self, mask: Bool[Tensor, "*batch features"]) -> Bool[Tensor, "*batch embedded"]:
+        """Turn marks of features into marks of the numbers that networks read."""
+        return torch.cat([mask[..., ~self.periodic], mask[..., self.periodic], mask[..., self.periodic]], dim=-1)

@@ -6,7 +6,8 @@ in two passes, so that neighbouring ones depend on each other even where the fea
 not hold. Every step is a mixture of Gaussians with a tractable density, so the law of the whole window has an exact likelihood, and
 its samples pass gradients, so a critic can refine it.
 
-Frames, or single features of frames, may be given: they are not drawn, and everything else is drawn in view of the nearest of them.
+Frames, or single features of frames, may be given: they are not drawn, and everything else is drawn in view of the nearest of them
+and of the whole course of features that are given by themselves.
 """
 
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from openmm_trajgan.models.conditioning import Given
+from openmm_trajgan.models.conditioning import Course, CourseEncoder, Given
 from openmm_trajgan.models.encoding import FeatureEncoding, wrap_angles
 from openmm_trajgan.models.mixture import ConditionalMixture, Dropout
 
@@ -24,6 +25,7 @@ _START_COMPONENTS = 24
 _FARTHEST = 50.0  # spreads; a network must not be asked about more distant neighbours than it was shown
 _LARGEST = 2**31 - 1  # of any size
 _SHORT = 2  # frames; strides up to here, three quarters of all frames, are simple and have networks half as large
+_COURSE = 16  # numbers that summarise, at a frame, the course of single features that are given
 _REACHES = (1, 2, 3, 5)  # strides from a midpoint to the neighbours it sees on either side
 
 
@@ -121,7 +123,8 @@ class WindowGenerator(nn.Module):
         lags = [2**power for power in range(config.window_length.bit_length()) if 2**power <= config.context_length]
         self.register_buffer("lags", torch.tensor(lags, dtype=torch.long), persistent=False)
         n_features, n_embedded, periodic = encoding.n_features, encoding.n_embedded, encoding.periodic
-        n_given = 6 * n_features + 2
+        self.course = CourseEncoder(n_embedded, config.window_length, _COURSE) if n_features > 1 else None
+        n_given = 6 * n_features + 2 + (_COURSE if n_features > 1 else 0)
         sizes = {"n_components": config.n_components, "hidden": config.hidden}
         self.start = ConditionalMixture(
             periodic, 1 + config.n_labels + n_given, spreads[0], n_components=_START_COMPONENTS, hidden=config.hidden
@@ -140,6 +143,13 @@ class WindowGenerator(nn.Module):
             for stride, spread in zip(config.strides, spreads[2:], strict=True)
         )
         nn.init.normal_(self.start.describe.bias, std=1.0)  # components must begin apart to share the work
+
+    def _conditions(self, window: Tensor, given: Tensor | None) -> Given | None:
+        if given is None or self.course is None:
+            return None if given is None else Given(window, given)
+        single = (given.any(dim=-1) & ~given.all(dim=-1)).any(dim=1).nonzero()[:, 0]
+        summaries = self.course(self.encoding.embed(window[single]), self.encoding.marks(given[single]))
+        return Given(window, given, Course(single, summaries))
 
     def _start_inputs(self, window: Tensor, labels: Tensor | None, given: Given | None) -> tuple[Tensor, Tensor]:
         """Constant, label and given frames; the centre of the features."""
@@ -236,7 +246,7 @@ class WindowGenerator(nn.Module):
             For training.
         """
         config = self.config
-        conditions = None if given is None else Given(windows, given)
+        conditions = self._conditions(windows, given)
         inputs, base = self._start_inputs(windows, labels, conditions)
         here = None if given is None else given[:, config.context_length]
         loss = self.start.negative_log_likelihood(inputs, base, windows[:, config.context_length], here, dropout=dropout)
@@ -252,8 +262,14 @@ class WindowGenerator(nn.Module):
             chosen = torch.randperm(n_midpoints, generator=generator, device=windows.device)[:per_window]
             some = _Pass(every.times[chosen], every.second[chosen])
             taken = windows[rows]
-            conditions = None if given is None else Given(taken, given[rows])
-            inputs, middle = self._midpoint_inputs(taken, level, some, known, None if labels is None else labels[rows], conditions)
+            inputs, middle = self._midpoint_inputs(
+                taken,
+                level,
+                some,
+                known,
+                None if labels is None else labels[rows],
+                None if conditions is None else conditions.first(len(taken)),
+            )
             assert isinstance(network, ConditionalMixture)
             here = None if given is None else given[rows][:, some.times].flatten(0, 1)
             target = taken[:, some.times].flatten(0, 1)
@@ -269,7 +285,7 @@ class WindowGenerator(nn.Module):
         given: Bool[Tensor, "batch frames features"] | None = None,
     ) -> Float[Tensor, "batch features"]:
         """Draw the newest known frame of windows, from which trajectories without one begin."""
-        inputs, base = self._start_inputs(window, labels, None if given is None else Given(window, given))
+        inputs, base = self._start_inputs(window, labels, self._conditions(window, given))
         now = self.config.context_length
         here, frames = (None, None) if given is None else (given[:, now], window[:, now])
         return self.start.sample(inputs, base, generator, given=here, frames=frames)
@@ -306,7 +322,7 @@ class WindowGenerator(nn.Module):
         torch.Tensor
             `window` with its new frames drawn.
         """
-        conditions = None if given is None else Given(window, given)
+        conditions = self._conditions(window, given)
         last = torch.tensor([self.config.n_frames - 1], device=window.device)
         inputs, newest = self._end_inputs(window, known, labels, conditions)
         window = window.clone()  # the caller keeps what was passed

@@ -183,16 +183,19 @@ class ConditionalMixture(nn.Module):
         is the same either way.
         """
         hidden, linear = self._read(inputs)
-        weights = self.choose(hidden).softmax(dim=1)
-        uniform = torch.rand(len(weights), 1, generator=generator, device=weights.device, dtype=weights.dtype)
-        chosen = (weights.cumsum(dim=1)[:, :-1] < uniform).sum(dim=1)
+        logits = self.choose(hidden)
+        cumulative = torch.exp(logits.detach() - logits.detach().amax(dim=1, keepdim=True)).cumsum(dim=1)
+        uniform = torch.rand(len(logits), 1, generator=generator, device=logits.device, dtype=logits.dtype)
+        chosen = (cumulative < uniform * cumulative[:, -1:]).sum(dim=1)
         outputs = self.describe(hidden).reshape(len(inputs), self.n_components, -1)
         if differentiable:
+            weights = logits.softmax(dim=1)
             choice = nn.functional.one_hot(chosen, self.n_components).to(weights.dtype) - weights.detach() + weights
             parts = self._parameters_from(outputs, linear[:, None])
             mean, log_residuals, coefficients = ((choice[..., None] * values).sum(dim=1) for values in parts)
         else:
-            outputs = outputs[torch.arange(len(outputs), device=outputs.device), chosen]
+            firsts = torch.arange(0, chosen.numel() * self.n_components, self.n_components, device=chosen.device)
+            outputs = outputs.flatten(0, 1).index_select(0, firsts + chosen)
             mean, log_residuals, coefficients = self._parameters_from(outputs, linear)
         noise = torch.randn(base.shape, generator=generator, device=base.device, dtype=base.dtype)
         known = None

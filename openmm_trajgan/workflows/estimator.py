@@ -27,11 +27,11 @@ from openmm_trajgan.seeding import Seeds
 from openmm_trajgan.training.checkpoint import contradiction, load_checkpoint, save_checkpoint
 from openmm_trajgan.training.config import TrainingConfig
 from openmm_trajgan.training.trainer import Trainer
+from openmm_trajgan.workflows.choices import choose_steps, choose_window_length
 from openmm_trajgan.workflows.continuation import Continuation, about_generation
 from openmm_trajgan.workflows.labels import encoded_labels, labels_by_replica
 from openmm_trajgan.workflows.progress import progress_bar
 from openmm_trajgan.workflows.validation import validation_score
-from openmm_trajgan.workflows.window_length import choose_window_length
 
 _CONTEXT_LENGTH = 64
 _WINDOWS_FOR_SCALES, _VALUES_FOR_SCALES = 4096, 2**21
@@ -106,7 +106,7 @@ class TrajGAN:
         *,
         labels: Mapping[str, Label] | Sequence[Label] | None = None,
         validation: FeatureTrajectories | None = None,
-        minutes: float = 3.0,
+        minutes: float | None = None,
         steps: int | None = None,
         seed: int | None = None,
         checkpoint: Path | str | None = None,
@@ -126,10 +126,10 @@ class TrajGAN:
             Other trajectories of the same features, used to choose between the models of several stages of the training; neither
             train nor judge with them. None keeps the last model.
         minutes
-            How long to train; it is turned into a number of steps by timing a few, so two runs differ by that number:
-            `training_record` tells it, and `steps` repeats it exactly.
+            How long to train, instead of `steps`; it is turned into a number of steps by timing a few, so two runs differ by that
+            number: `training_record` tells it, and `steps` repeats it exactly.
         steps
-            Number of training steps, instead of `minutes`.
+            Number of training steps. With neither, the number of frames decides: 2000 steps for 50,000 frames, at most 6000.
         seed
             Root seed; None draws one and records it.
         checkpoint
@@ -147,7 +147,7 @@ class TrajGAN:
             If the training diverges.
         """
         buffer = data if isinstance(data, WindowBuffer) else WindowBuffer.from_trajectories(data)
-        if not minutes > 0 or (steps is not None and steps < 2):
+        if (minutes is not None and not minutes > 0) or (steps is not None and steps < 2):
             raise InputError(f"expected a positive time or at least 2 steps, found minutes={minutes}, steps={steps}")
         if seed is not None and seed < 0:
             raise InputError(f"seed: expected 0 or more, found {seed}")
@@ -188,10 +188,12 @@ class TrajGAN:
                 trainer.restore(state)
             except CONTRADICTIONS as error:
                 raise contradiction(path, error) from error
-        elif steps is not None:
-            trainer.plan_steps(steps)
+        elif steps is not None or minutes is None:
+            trainer.plan_steps(steps or choose_steps(buffer.n_frames))
         else:
             trainer.plan_seconds(60 * minutes)
+        why = "as asked" if steps is not None else f"for {buffer.n_frames} frames" if minutes is None else f"in {minutes:g} minutes"
+        choice = f"{choice}; {trainer.n_steps} steps, {why}"
         start = time.perf_counter()
         with progress_bar(trainer.n_steps, "training", "step", done=trainer.step, shown=progress) as bar:
             if progress:

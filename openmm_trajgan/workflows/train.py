@@ -25,7 +25,7 @@ class TrainConfig(DataConfig):
         "default what a window buffer holds",
     )
     validation: Path | None = Field(None, description="other trajectories, by which to choose between stages of the training")
-    minutes: float = Field(3.0, gt=0, description="how long to train, minutes")
+    minutes: float | None = Field(None, gt=0, description="how long to train, minutes; default: by the number of frames")
     steps: int | None = Field(None, ge=2, description="training steps, instead of minutes: repeats a run exactly")
     seed: int | None = Field(None, ge=0, description="root seed; none draws one and records it")
     device: str = Field("cpu", description="where to train, as PyTorch spells it")
@@ -64,5 +64,5 @@ def run(config: TrainConfig) -> str:
     return (
         f"{config.out}: trained on {record['n_frames']} frames of {len(record['replicas'])} trajectories "
         f"in {record['seconds']:.0f} s, {record['choice']}{', conditions ' + conditions if conditions else ''}; "
-        f"{steps} steps, seed {record['seed']} (repeat exactly with --steps {steps} --window-length {record['window_length']})"
+        f"seed {record['seed']} (repeat exactly with --steps {steps} --window-length {record['window_length']})"
     )

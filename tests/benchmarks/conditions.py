@@ -1,6 +1,6 @@
 """Do trajectories drawn under conditions follow the law of MD? Bridges between wells, temporal upsampling, inpainting.
 
-Run ``python tests/benchmarks/conditions.py --out conditions.json`` (about five minutes per seed). A model of
+Run ``python tests/benchmarks/conditions.py --out conditions.json`` (about a quarter of an hour per seed). A model of
 `deeptime.data.triple_well_2d` is asked for what was cut out of held-out trajectories:
 
 - *Bridges*: all pieces of 129 frames that begin in the left well and end in the right one are drawn anew from their first and last
@@ -151,7 +151,7 @@ def main() -> None:
     """Train a model for each seed and write its figures as they come."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
-    parser.add_argument("--steps", type=int, default=3000, help="of training, by likelihood")
+    parser.add_argument("--steps", type=int, default=6000, help="of training, by likelihood")
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     torch.set_num_threads(1)

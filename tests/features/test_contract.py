@@ -78,6 +78,8 @@ def test_the_schema_describes_the_output(featurizer, positions):
     assert isinstance(featurizer, Featurizer)
     assert values.shape == (7, featurizer.schema.n_features)
     assert values.dtype == np.float32
+    least, greatest = featurizer.schema.bounds.T
+    assert ((values >= least) & (values <= greatest)).all()
     assert np.isfinite(values).all()
     assert featurizer(positions[0]).shape == (featurizer.schema.n_features,)
     assert featurizer(positions[0]).dtype == np.float32

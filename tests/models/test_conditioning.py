@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from openmm_trajgan.errors import InputError
-from openmm_trajgan.models.conditioning import Given, LabelEncoding
+from openmm_trajgan.models.conditioning import Course, CourseEncoder, Given, LabelEncoding
 
 
 @pytest.mark.parametrize(
@@ -105,3 +105,28 @@ def test_later_changes_of_the_window_are_not_seen():
     given = Given(window, mask)
     window.fill_(9.0)
     assert given.around(torch.tensor([1]), 2, torch.zeros(1, 1, 1), differences, torch.ones(1))[0, 0, -2] == 0
+
+
+def test_a_summary_sees_the_whole_course_of_single_features_and_nothing_else():
+    """Every value of the first feature of windows of 21 frames changes every summary of its own window; the second is not read."""
+    torch.manual_seed(0)
+    encoder = CourseEncoder(n_embedded=2, window_length=20, size=16)
+    frames, marks = torch.randn(2, 21, 2), torch.zeros(2, 21, 2, dtype=torch.bool)
+    marks[..., 0] = True
+    frames[..., 1] = math.nan
+    summaries = encoder(frames, marks)
+    for time in (0, 9, 20):
+        changed = frames.clone()
+        changed[0, time, 0] += 1
+        seen = encoder(changed, marks) != summaries
+        assert seen[0].any(dim=-1).all()
+        assert not seen[1].any()
+
+
+def test_summaries_are_those_of_their_windows():
+    """Windows 1 and 3 of four have one; of the first three only window 1."""
+    course = Course(torch.tensor([1, 3]), torch.arange(12.0).reshape(2, 3, 2))
+    nothing, one, three = torch.zeros(1, 2), torch.tensor([[4.0, 5.0]]), torch.tensor([[10.0, 11.0]])
+    times = torch.tensor([2])
+    torch.testing.assert_close(course.at(times, 4), torch.stack([nothing, one, nothing, three]))
+    torch.testing.assert_close(course.first(3).at(times, 3), torch.stack([nothing, one, nothing]))

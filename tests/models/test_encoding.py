@@ -39,3 +39,13 @@ def test_constant_feature_does_not_divide_by_zero():
     encoding = FeatureEncoding(schema, torch.full((5, 1), 3.0))
     assert encoding.reduce(torch.tensor([3.0])).item() == 0
     assert encoding.restore(torch.tensor([0.0])).item() == pytest.approx(3.0)
+
+
+def test_what_lies_outside_its_bounds_is_reflected_into_them():
+    """Lengths are not negative, fractions are from 0 to 1, others are as they come; 3.5 would be reflected to -1.5."""
+    kinds = ("distance", "native_contacts", "custom")
+    schema = FeatureSchema(names=("d", "q", "x"), units=("nm", "", ""), periods=(None,) * 3, kinds=kinds)
+    encoding = FeatureEncoding(schema, torch.tensor([[0.0, 0.0, 0.0], [2.0, 1.0, 2.0]]))
+    drawn = torch.tensor([[-0.25, -0.25, -0.25], [3.5, 1.25, 3.5], [1.5, 3.5, 1.5], [0.0, 1.0, 0.0]])
+    expected = torch.tensor([[0.25, 0.25, -0.25], [3.5, 0.75, 3.5], [1.5, 0.0, 1.5], [0.0, 1.0, 0.0]])
+    torch.testing.assert_close(encoding.restore((drawn - encoding.mean) / encoding.scale), expected)

@@ -5,7 +5,7 @@ import pytest
 from scipy.signal import lfilter
 
 from openmm_trajgan import FeatureSchema, FeatureTrajectories, TrajGAN
-from openmm_trajgan.workflows.window_length import choose_window_length
+from openmm_trajgan.workflows.choices import choose_steps, choose_window_length
 
 SCHEMA = FeatureSchema(names=("x",), units=("nm",), periods=(None,), frame_interval=1.0)
 
@@ -50,4 +50,17 @@ def test_fit_tells_what_it_chose(capsys):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         asked = TrajGAN(8).fit(data, steps=2, seed=1, progress=False)
-    assert asked.training_record["choice"] == "windows of 8 frames, as asked"
+    assert asked.training_record["choice"] == "windows of 8 frames, as asked; 2 steps, as asked"
+
+
+@pytest.mark.parametrize(("n_frames", "expected"), [(10, 500), (50_000, 2000), (200_000, 4000), (10**8, 6000)])
+def test_steps_grow_with_the_square_root_of_the_frames(n_frames, expected):
+    assert choose_steps(n_frames) == expected
+
+
+def test_fit_without_time_or_steps_trains_as_long_as_suits_the_data(monkeypatch):
+    monkeypatch.setattr("openmm_trajgan.workflows.choices.FEWEST_STEPS", 4)
+    monkeypatch.setattr("openmm_trajgan.workflows.choices.STEPS_OF_50_000", 4)
+    record = TrajGAN(8).fit(ornstein_uhlenbeck(5, 100), seed=1, progress=False).training_record
+    assert record["n_likelihood_steps"] + record["n_adversarial_steps"] == 4
+    assert record["choice"] == "windows of 8 frames, as asked; 4 steps, for 100 frames"

@@ -1,4 +1,4 @@
-"""How long windows should be, from the data."""
+"""How long windows and training should be, from the data."""
 
 import warnings
 
@@ -10,6 +10,7 @@ from openmm_trajgan.schema import FeatureTrajectories
 USUAL = 64  # frames, where nothing relaxes within the data
 SHORTEST, LONGEST = 16, 512  # frames
 FEWEST_RELAXATIONS = 50  # that populations and timescales can be learned from
+FEWEST_STEPS, STEPS_OF_50_000, MOST_STEPS = 500, 2000, 6000
 
 
 def choose_window_length(data: FeatureTrajectories) -> tuple[int, str]:
@@ -56,3 +57,12 @@ def choose_window_length(data: FeatureTrajectories) -> tuple[int, str]:
     if chosen > most:
         chosen, why = most, f"{why}, but most trajectories have at most {half} frames"
     return chosen, f"windows of {chosen} frames: {why}"
+
+
+def choose_steps(n_frames: int) -> int:
+    """Choose how long to train: 2000 steps for 50,000 frames, growing with the square root of their number, from 500 to 6000.
+
+    The figures of the data are known to the inverse of that root, so that is how finely more steps need to fit them; what steps are
+    worth with 500,000 frames is in the README of the networks.
+    """
+    return int(np.clip(round(STEPS_OF_50_000 * np.sqrt(n_frames / 50_000), -2), FEWEST_STEPS, MOST_STEPS))
