@@ -4,7 +4,6 @@ Run ``OMP_NUM_THREADS=1 python tests/benchmarks/systems_results.py --out results
 ``--systems`` and ``--seeds`` choose, ``--quick`` only shows that it works). Demonstrations go to ``--folder``; one that is complete
 there is not run again. The JSON file holds a row for each system, condition and seed; the tables, a row for each system and
 condition with the mean over the seeds and half the range in brackets, go to standard output (``--table`` reads such a file).
-``--minutes-factor`` trains that many times as long as the demonstration does, for a machine that is shared.
 
 Columns: frames of MD and seconds it learned from and for; Jensen-Shannon divergence of the first two features jointly;
 slowest implied timescale divided by that of held-out MD; the length of MD that the generated trajectories are worth by the least of
@@ -36,14 +35,12 @@ from openmm_trajgan.workflows.demo_protocols import PROTOCOLS, QUICK
 SECONDS = 5.0  # of CPU time that speeds are measured for
 
 
-def demonstrate(system: str, seed: int, folder: Path, quick: bool, factor: float) -> Path:
+def demonstrate(system: str, seed: int, folder: Path, quick: bool) -> Path:
     """Run the demonstration, unless it is there, and return its folder."""
     out = folder / f"{system}-{seed}{'-quick' if quick else ''}"
     if not (out / "complete").exists():
         command = [sys.executable, "-m", "openmm_trajgan", "demo", system, "--seed", str(seed), "--out", str(out)]
         command += ["--quick"] * quick + ["--resume"] * out.exists()
-        if factor != 1:
-            command += ["--minutes", str(factor * (QUICK if quick else PROTOCOLS)[system].minutes)]
         start = time.perf_counter()
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         (out / "complete").write_text(f"{time.perf_counter() - start:.1f}\n")
@@ -178,9 +175,8 @@ def rates_table(results: list[dict[str, Any]]) -> str:
         columns = [[one["fraction"] for one in made], [one["free_energy"] for one in made]]
         columns += [[one["times"][index] for one in made] for index in (0, 1)]
         shown = " | ".join(spread(column, 3) for column in columns)
-        lines.append(
-            f"| | generated{f', {len(made)} seeds' if len(made) > 1 else ''} | {shown} | {sum(sum(one['n_events']) for one in made)} |"
-        )
+        seeds, n_events = f", {len(made)} seeds" if len(made) > 1 else "", sum(sum(one["n_events"]) for one in made)
+        lines.append(f"| | generated{seeds} | {shown} | {n_events} |")
     return "\n".join(lines)
 
 
@@ -195,14 +191,14 @@ def spread(values: list[float | None], digits: int) -> str:
     return f"{mean} ({half:.1g}{missing})" if len(values) > 1 else mean
 
 
-def main(systems: list[str], seeds: list[int], folder: Path, out: Path, quick: bool, factor: float) -> None:
+def main(systems: list[str], seeds: list[int], folder: Path, out: Path, quick: bool) -> None:
     """Run, write after each demonstration, and print the table."""
     folder.mkdir(parents=True, exist_ok=True)
     results: list[dict[str, Any]] = []
     for system in systems:
         simulated = simulated_per_second(system)
         for seed in seeds:
-            results += rows(system, seed, demonstrate(system, seed, folder, quick, factor), simulated)
+            results += rows(system, seed, demonstrate(system, seed, folder, quick), simulated)
             out.write_text(json.dumps(results, indent=1) + "\n")
     sys.stdout.write(f"{table(results)}\n\n{rates_table(results)}\n")
 
@@ -213,7 +209,6 @@ if __name__ == "__main__":
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
     parser.add_argument("--folder", type=Path, default=Path("demonstrations"))
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--minutes-factor", type=float, default=1.0)
     parser.add_argument("--table", type=Path)
     parser.add_argument("--out", type=Path, default=Path("results.json"))
     arguments = parser.parse_args()
@@ -221,4 +216,4 @@ if __name__ == "__main__":
         read = json.loads(arguments.table.read_text())
         sys.stdout.write(f"{table(read)}\n\n{rates_table(read)}\n")
     else:
-        main(arguments.systems, arguments.seeds, arguments.folder, arguments.out, arguments.quick, arguments.minutes_factor)
+        main(arguments.systems, arguments.seeds, arguments.folder, arguments.out, arguments.quick)
