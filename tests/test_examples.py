@@ -74,7 +74,7 @@ def test_binding_runs(tmp_path, argument, n_beads):
         ("N_TRAIN, N_UNSEEN = 6, 3", "N_TRAIN, N_UNSEEN = 2, 1"),
         ("minutes=MINUTES", "steps=4"),
         ("WINDOW = 64", "WINDOW = 16"),
-        ("BOUND, UNBOUND = 0.3, 1.2", "BOUND, UNBOUND = 2.0, -1.0"),  # so few frames may not see both
+        ("BOUND, UNBOUND = 0.3, 1.2", "BOUND, UNBOUND = 1.2, 0.3"),  # so few frames may not see both
         ("n_frames=10 * N_FRAMES", "n_frames=N_FRAMES"),
         argument=argument,
     )
