@@ -5,9 +5,11 @@ physical about it and what is a model: `openmm_trajgan/systems/binding.py`). Fro
 unbinding and the free energy, beside those of simulations that it has not seen. Then whole binding events are drawn on demand, and
 one of them is turned into structures. About ten minutes on two cores; `p450_binding.png` shows the result.
 
-To change it: `t4_lysozyme` is the other system with a ligand, and `collect_system(…, structure="my.pdb")` takes any complex.
+`python p450_binding.py t4_lysozyme` does the same for p-xylene and the cavity of T4 lysozyme L99A, where both states last longer.
+To change it: `collect_system(…, structure="my.pdb")` takes any complex.
 """
 
+import sys
 from pathlib import Path
 
 import matplotlib
@@ -21,11 +23,11 @@ from openmm_trajgan.workflows.collect import collect_system
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-SYSTEM = "p450_binding"
-N_FRAMES = 3000  # per replica, one every 8 ps
+SYSTEM = sys.argv[1] if len(sys.argv) > 1 else "p450_binding"
+N_FRAMES = 6000 if SYSTEM == "t4_lysozyme" else 3000  # per replica, one every 8 ps
 N_TRAIN, N_UNSEEN = 6, 3  # replicas
 MINUTES = 3.0  # of training
-WINDOW = 64  # frames, half a ns, about as long as the ligand stays
+WINDOW = 64  # frames, half a ns, about as long as the ligand stays in P450
 DISPLACEMENT = "ligand displacement"  # nm, from the place where the ligand is bound
 BOUND, UNBOUND = 0.3, 1.2  # nm, where the cores of the two states begin: what is between belongs to the one visited last
 
@@ -37,7 +39,7 @@ def main() -> None:
     unseen = collect_system(SYSTEM, Path("unseen.windows"), n_frames=N_FRAMES, n_replicas=N_UNSEEN, seed=2)
 
     gan = tg.TrajGAN(window_length=WINDOW).fit(train, minutes=MINUTES, seed=3)
-    gan.save("p450_binding.trajgan")
+    gan.save(f"{SYSTEM}.trajgan")
 
     # Ten times as much as was simulated for training.
     generated = gan.generate(n_frames=10 * N_FRAMES, n_trajectories=N_TRAIN, seed=4)
@@ -79,7 +81,7 @@ def main() -> None:
     times = np.arange(WINDOW) * events.schema.frame_interval
     right.plot(times, np.stack([event[:, column] for event in events]).T, color="tab:orange", alpha=0.4)
     right.set(xlabel="time, ps of the model", ylabel="displacement of the ligand, nm", title="binding on demand")
-    figure.savefig("p450_binding.png", dpi=100)
+    figure.savefig(f"{SYSTEM}.png", dpi=100)
 
 
 if __name__ == "__main__":

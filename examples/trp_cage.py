@@ -86,7 +86,8 @@ def main() -> None:
     middle.set(xlabel="temperature, K", ylabel="mean time, ns of the model", yscale="log")
     for axes in (left, middle):
         axes.axvline(LEFT_OUT, color="0.8", zorder=0)
-        axes.legend()
+    left.legend()
+    middle.legend(ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1.0), fontsize="small")  # above the curves, which fill the axes
     times = np.arange(WINDOW) * paths.schema.frame_interval / 1000
     right.plot(times, np.stack([path[:, 0] for path in paths]).T, color="tab:orange", alpha=0.4)
     right.set(xlabel="time, ns of the model", ylabel="fraction of native contacts", title=f"folding on demand at {LEFT_OUT:g} K")

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import MDAnalysis
+import pytest
 
 ROOT = Path(__file__).parents[1]
 
@@ -32,18 +33,18 @@ def test_quick_start_runs(tmp_path):
     assert (len(universe.atoms), universe.trajectory.n_frames) == (22, 300)
 
 
-def run_short(name: str, folder: Path, *changes: tuple[str, str]) -> str:
-    """Run an example with other numbers in it and return what it printed."""
+def run_short(name: str, folder: Path, *changes: tuple[str, str], argument: str | None = None) -> str:
+    """Run an example with other numbers in it, perhaps with an argument, and return what it printed."""
     code = (ROOT / "examples" / f"{name}.py").read_text()
     for long, short in changes:
         assert code.count(long) == 1, long
         code = code.replace(long, short)
     (folder / f"{name}.py").write_text(code)
     environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
-    command = [sys.executable, f"{name}.py"]
+    command = [sys.executable, f"{name}.py"] + ([] if argument is None else [argument])
     done = subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
-    assert (folder / f"{name}.png").stat().st_size > 10_000
+    assert (folder / f"{argument or name}.png").stat().st_size > 10_000
     return done.stdout
 
 
@@ -64,20 +65,22 @@ def test_folding_of_trp_cage_runs(tmp_path):
     assert (tmp_path / "trp_cage.trajgan").exists()
 
 
-def test_binding_runs(tmp_path):
+@pytest.mark.parametrize(("argument", "n_beads"), [(None, 373), ("t4_lysozyme", 164)])
+def test_binding_runs(tmp_path, argument, n_beads):
     printed = run_short(
         "p450_binding",
         tmp_path,
-        ("N_FRAMES = 3000", "N_FRAMES = 60"),
+        ('N_FRAMES = 6000 if SYSTEM == "t4_lysozyme" else 3000', "N_FRAMES = 60"),
         ("N_TRAIN, N_UNSEEN = 6, 3", "N_TRAIN, N_UNSEEN = 2, 1"),
         ("minutes=MINUTES", "steps=4"),
         ("WINDOW = 64", "WINDOW = 16"),
-        ("BOUND, UNBOUND = 0.3, 1.2", "BOUND, UNBOUND = 2.0, -1.0"),  # so few frames may not see both
+        ("BOUND, UNBOUND = 0.3, 1.2", "BOUND, UNBOUND = 1.2, 0.3"),  # so few frames may not see both
         ("n_frames=10 * N_FRAMES", "n_frames=N_FRAMES"),
+        argument=argument,
     )
     assert [line.split()[0] for line in printed.splitlines()[1:]] == ["training", "unseen", "generated", "generated"]
     universe = MDAnalysis.Universe(tmp_path / "binding.pdb", tmp_path / "binding.xtc")
-    assert (len(universe.atoms), universe.trajectory.n_frames) == (373, 16)
+    assert (len(universe.atoms), universe.trajectory.n_frames) == (n_beads, 16)
 
 
 def test_the_chain_in_a_plane_runs(tmp_path):
@@ -100,6 +103,21 @@ def test_the_chain_in_a_plane_runs(tmp_path):
         ["nearest", "frames"],
     ]
     assert len(MDAnalysis.Universe(tmp_path / "alpha_synuclein.pdb").atoms) == 140
+
+
+def test_many_torsions_run(tmp_path):
+    printed = run_short(
+        "tetraalanine",
+        tmp_path,
+        ("N_FRAMES = 6000", "N_FRAMES = 300"),
+        ("N_TRAIN, N_UNSEEN = 6, 3", "N_TRAIN, N_UNSEEN = 2, 2"),
+        ("minutes=MINUTES", "steps=4"),
+        ("n_trajectories=4 * N_TRAIN", "n_trajectories=2"),
+    )
+    names = ["training MD", "unseen MD", "generated"]
+    assert [line[:12].rstrip() for line in printed.splitlines() if line[:12].rstrip() in names] == 3 * names
+    universe = MDAnalysis.Universe(tmp_path / "tetraalanine.pdb", tmp_path / "tetraalanine.xtc")
+    assert (len(universe.atoms), universe.trajectory.n_frames) == (43, 300)
 
 
 def test_windows_of_the_origin_run(tmp_path):

@@ -29,6 +29,25 @@ def openmm_seed(seed: int) -> int:
 
 
 @dataclass(frozen=True)
+class StatePair:
+    """Two states of a system, such as bound and unbound, that `openmm_trajgan.analysis.two_state_kinetics` tells apart.
+
+    Parameters
+    ----------
+    feature
+        Name of the feature.
+    cores
+        Where the core of the first and of the second state begin, in its unit.
+    names
+        Of the states.
+    """
+
+    feature: str
+    cores: tuple[float, float]
+    names: tuple[str, str]
+
+
+@dataclass(frozen=True)
 class SimulatedSystem:
     """A simulation that is ready to run, with what this package needs to learn from it.
 
@@ -58,6 +77,8 @@ class SimulatedSystem:
         ``with_structure(text)`` returns the same system made of another structure, a PDB entry or file; None if there is one only.
     temperature
         K, at which it is simulated unless labels say otherwise.
+    states
+        The two states between which it jumps, if these are what it is simulated for.
     """
 
     name: str
@@ -71,6 +92,7 @@ class SimulatedSystem:
     label_name: str = ""
     with_structure: Callable[[str], "SimulatedSystem"] | None = None
     temperature: float = 300.0
+    states: StatePair | None = None
 
     def simulation(self, seed: int, n_replicas: int = 1, label: float | None = None) -> app.Simulation:
         """Build a simulation, at the condition `label` or, without, at the one that the system has by default."""

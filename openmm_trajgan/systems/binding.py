@@ -21,7 +21,7 @@ from openmm_trajgan.errors import InputError
 from openmm_trajgan.features.concatenate import Concatenate
 from openmm_trajgan.features.contacts import NativeContacts
 from openmm_trajgan.features.ligand import CentroidDistance, LigandDisplacement
-from openmm_trajgan.systems.base import SimulatedSystem, openmm_seed
+from openmm_trajgan.systems.base import SimulatedSystem, StatePair, openmm_seed
 from openmm_trajgan.systems.bound_complex import BoundComplex, complex_of
 
 TEMPERATURE = 300.0  # K
@@ -30,6 +30,7 @@ STEP_SIZE = 0.04  # ps
 N_NEIGHBOURS = 10  # of each bead in the elastic network
 CONTACT_CUTOFF = 0.8  # nm, between a Cα and a ligand bead in contact when bound
 CONTACT_WIDTH = 0.15  # nm
+STATES = StatePair("ligand displacement", (0.3, 1.2), ("bound", "unbound"))  # nm; the barrier lies about 1 nm out
 _SPRING, _CHAIN, _LIGAND_BOND, _WALL = 800.0, 4000.0, 4000.0, 500.0  # kJ/mol/nm²
 _MASS, _LIGAND_MASS = 100.0, 50.0  # amu
 _DIAMETER, _REPULSION = 0.42, 1.0  # nm, kJ/mol
@@ -172,6 +173,8 @@ def binding_system(
         report_interval=200,
         topology=lambda: model().complex.topology,
         with_structure=with_structure,
+        temperature=TEMPERATURE,
+        states=STATES,
     )
 
 

@@ -26,7 +26,7 @@ from openmm_trajgan.errors import InputError
 from openmm_trajgan.features.collective_variables import RMSD, RadiusOfGyration
 from openmm_trajgan.features.concatenate import Concatenate
 from openmm_trajgan.features.contacts import NativeContacts
-from openmm_trajgan.systems.base import TEMPERATURE_LABEL, SimulatedSystem, openmm_seed
+from openmm_trajgan.systems.base import TEMPERATURE_LABEL, SimulatedSystem, StatePair, openmm_seed
 
 TEMPERATURES = (285.0, 300.0, 315.0, 330.0, 345.0)  # K
 STEP_SIZE = 0.03  # ps
@@ -172,4 +172,5 @@ SYSTEM = SimulatedSystem(
     topology=topology,
     labels=TEMPERATURES,
     label_name=TEMPERATURE_LABEL,
+    states=StatePair("native contacts", (0.8, 0.35), ("folded", "unfolded")),
 )

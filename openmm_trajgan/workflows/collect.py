@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
@@ -186,7 +187,9 @@ def collect_system(
     if kept:
         buffer.set_labels(kept)
     pool = executor or ProcessPoolExecutor(
-        min(processes or os.cpu_count() or 1, len(jobs)), mp_context=multiprocessing.get_context("spawn")
+        min(processes or os.cpu_count() or 1, len(jobs)),
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_end_with_parent,
     )
     futures: list[Future[None]] = [pool.submit(simulate_replicas, *job) for job in jobs]
     try:
@@ -203,6 +206,18 @@ def collect_system(
         if executor is None:
             pool.shutdown(cancel_futures=True)
     return buffer
+
+
+def _end_with_parent() -> None:
+    """Let this worker process end when its parent is killed; else it would go on writing, and a resumed run could not."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def simulate_replicas(

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from openmm_trajgan.analysis.audit import audit
 from openmm_trajgan.analysis.pictures import overview
+from openmm_trajgan.analysis.two_states import two_state_kinetics
 from openmm_trajgan.backmap import to_universe, write_universe
 from openmm_trajgan.buffer import WindowBuffer
 from openmm_trajgan.features.base import Featurizer
@@ -18,7 +19,7 @@ from openmm_trajgan.schema import FeatureTrajectories
 from openmm_trajgan.seeding import Seeds
 from openmm_trajgan.storage import replacing
 from openmm_trajgan.systems import NAMES, get_system
-from openmm_trajgan.systems.base import SimulatedSystem
+from openmm_trajgan.systems.base import SimulatedSystem, StatePair
 from openmm_trajgan.workflows.backmap import featurizer_of
 from openmm_trajgan.workflows.collect import collect_system
 from openmm_trajgan.workflows.config import Argument, WorkflowConfig, replace_folder, require_new
@@ -34,7 +35,7 @@ class DemoConfig(WorkflowConfig):
 
     system: str = Argument("alanine_dipeptide", description=f"system: {', '.join(NAMES)}")
     out: Path = Field(description="folder to write everything to")
-    minutes: float | None = Field(None, gt=0, description="how long to train, minutes; default: as suits the system")
+    minutes: float | None = Field(None, gt=0, description="how long to train, minutes; default: by the amount of data")
     seed: int = Field(1, ge=0, description="root seed of simulation, training and generation")
     processes: int | None = Field(None, gt=0, description="simulations at a time; none means one per core")
     quick: bool = Field(False, description="smoke run: too little data and training to be any good")
@@ -101,6 +102,10 @@ def run(config: DemoConfig) -> str:
         generated = _generated(config, protocol, gan, condition, seeds)
         universe = _structures(config, system, buffer, features, condition, generated)
         verdicts.append(condition.words + _verdict(config, system, buffer, features, condition, generated, universe))
+        if system.states is not None:
+            verdicts.append(
+                condition.words + _rates(system.states, system.temperature_at(condition.label), condition.held_out, generated)
+            )
     each = "-*" if system.labels else ""
     lines = (
         f"Simulated {system.title}: {protocol.n_replicas} replicas, {_time(train.n_frames + held_out.n_frames, train)} in all, "
@@ -214,6 +219,18 @@ def _verdict(
     with replacing(out / f"overview{suffix}.png") as file:
         overview(result).savefig(file, format="png", dpi=150)
     return result.headline()
+
+
+def _rates(states: StatePair, temperature: float, held_out: FeatureTrajectories, generated: FeatureTrajectories) -> str:
+    """Say how long each of the two states lasts, in held-out MD and generated, and how much the first is preferred."""
+    both = [two_state_kinetics(data, states.feature, states.cores, temperature=temperature) for data in (held_out, generated)]
+    first, second = (
+        f"{name} for {' and '.join(f'{one.times[index]:.3g} ± {one.time_errors[index]:.2g}' for one in both)} ps"
+        for index, name in enumerate(states.names)
+    )
+    energies = " and ".join(f"{one.free_energy:.2f} ± {one.free_energy_error:.2f}" for one in both)
+    free = f"free energy of {states.names[0]} {energies} kJ/mol (± standard error)."
+    return f"States of held-out MD and generated: {first}, {second}; {free}"
 
 
 def _made(out: Path, suffix: str, generated: FeatureTrajectories, universe: MDAnalysis.Universe) -> tuple[str, str]:

@@ -19,10 +19,10 @@ class DemoProtocol:
         and `n_held_out` are multiples of their number.
     n_held_out
         How many of the simulations the model never sees.
-    minutes
-        Of training.
     n_generated, n_generated_frames
         Trajectories to generate under each condition, and frames of each.
+    minutes
+        Of training; None chooses its steps by the amount of data, so that a seed gives one result on any machine.
     window_length
         Frames; None chooses by the data.
     latent
@@ -32,9 +32,9 @@ class DemoProtocol:
     n_replicas: int
     n_held_out: int
     n_frames: int
-    minutes: float
     n_generated: int
     n_generated_frames: int
+    minutes: float | None = None
     window_length: int | None = None
     latent: Callable[[Featurizer, FeatureTrajectories], Latent] | None = None
 
@@ -42,24 +42,16 @@ class DemoProtocol:
 # Lengths are such that the held-out replicas hold the slowest process a hundred times or more, and all ends within 15 minutes on
 # two cores.
 PROTOCOLS = {
-    "alanine_dipeptide": DemoProtocol(
-        n_replicas=6, n_held_out=1, n_frames=10_000, minutes=2.5, n_generated=4, n_generated_frames=50_000
-    ),
-    "alanine_dipeptide_500K": DemoProtocol(
-        n_replicas=10, n_held_out=4, n_frames=20_000, minutes=4.0, n_generated=8, n_generated_frames=50_000
-    ),
+    "alanine_dipeptide": DemoProtocol(n_replicas=6, n_held_out=1, n_frames=10_000, n_generated=4, n_generated_frames=50_000),
+    "alanine_dipeptide_500K": DemoProtocol(n_replicas=10, n_held_out=4, n_frames=20_000, n_generated=8, n_generated_frames=50_000),
     "alpha_synuclein": DemoProtocol(
-        n_replicas=9, n_held_out=3, n_frames=2500, minutes=3.0, n_generated=4, n_generated_frames=5000, latent=PCA.fit
+        n_replicas=9, n_held_out=3, n_frames=2500, n_generated=4, n_generated_frames=5000, latent=PCA.fit
     ),
-    "p450_binding": DemoProtocol(n_replicas=9, n_held_out=3, n_frames=3000, minutes=3.0, n_generated=6, n_generated_frames=5000),
-    "t4_lysozyme": DemoProtocol(n_replicas=9, n_held_out=3, n_frames=6000, minutes=3.0, n_generated=6, n_generated_frames=10_000),
-    "tetraalanine": DemoProtocol(n_replicas=9, n_held_out=3, n_frames=6000, minutes=4.0, n_generated=6, n_generated_frames=20_000),
-    "triple_well": DemoProtocol(
-        n_replicas=100, n_held_out=20, n_frames=2500, minutes=1.0, n_generated=20, n_generated_frames=10_000
-    ),
-    "trp_cage": DemoProtocol(
-        n_replicas=20, n_held_out=10, n_frames=5000, minutes=4.0, n_generated=4, n_generated_frames=5000, window_length=64
-    ),
+    "p450_binding": DemoProtocol(n_replicas=9, n_held_out=3, n_frames=3000, n_generated=6, n_generated_frames=5000),
+    "t4_lysozyme": DemoProtocol(n_replicas=9, n_held_out=3, n_frames=6000, n_generated=6, n_generated_frames=10_000),
+    "tetraalanine": DemoProtocol(n_replicas=9, n_held_out=3, n_frames=6000, n_generated=6, n_generated_frames=20_000),
+    "triple_well": DemoProtocol(n_replicas=100, n_held_out=20, n_frames=2500, n_generated=20, n_generated_frames=10_000),
+    "trp_cage": DemoProtocol(n_replicas=20, n_held_out=10, n_frames=5000, n_generated=4, n_generated_frames=5000, window_length=64),
 }
 _SHORT = DemoProtocol(n_replicas=3, n_held_out=1, n_frames=1000, minutes=0.2, n_generated=2, n_generated_frames=1000)
 QUICK = {

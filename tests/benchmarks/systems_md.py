@@ -1,10 +1,12 @@
 """MD checked before it is learned from: Trp-cage at its temperatures, binding to CYP2C9 and T4 lysozyme, peptides, α-synuclein.
 
 Run ``OMP_NUM_THREADS=1 python tests/benchmarks/systems_md.py --out systems.json`` (some ten minutes on one core; ``--systems``,
-``--frames`` and ``--replicas`` choose). For every system and condition, from independent replicas:
+``--labels``, ``--frames`` and ``--replicas`` choose). For every system and condition, from independent replicas:
 
-* temperature from the kinetic energy, with its standard error, and how many of those it is off;
-* drift: potential energy of the second half less that of the first, with the standard error of that from the replicas;
+* temperature from the kinetic energy, with its standard error, and how many of those it is off (of velocities at right angles to
+  constraints and without that of the centre: the integrator leaves some of its noise in both, which are no degrees of freedom);
+* drift: potential energy of the second half less that of the first, with the standard error of that from the replicas and how
+  likely so large a one is by chance (Student's t, which a few replicas leave wide);
 * whether replicas agree: χ² per degree of freedom of their means of the first feature, each with the standard error that its
   statistical inefficiency leaves;
 * populations of the two states with the spread of the replicas, events between their cores, times between events, steps per CPU s;
@@ -26,9 +28,10 @@ import numpy as np
 import openmm
 from numpy.typing import NDArray
 from openmm import unit
+from scipy.stats import ttest_1samp
 
 from openmm_trajgan.features import RadiusOfGyration
-from openmm_trajgan.systems import alpha_synuclein, get_system, triple_well
+from openmm_trajgan.systems import alpha_synuclein, binding, get_system, triple_well, trp_cage
 
 KILOJOULE_PER_KELVIN = unit.MOLAR_GAS_CONSTANT_R.value_in_unit(unit.kilojoule_per_mole / unit.kelvin)
 FloatArray = NDArray[np.float64]
@@ -56,9 +59,9 @@ class States:
 
 
 STATES = {
-    "trp_cage": States(0, ("folded", "unfolded"), (0.8, 0.35), 0.6, None),
-    "p450_binding": States(1, ("bound", "unbound"), (0.3, 1.2), 0.9, 300.0),
-    "t4_lysozyme": States(1, ("bound", "unbound"), (0.3, 1.2), 0.9, 300.0),
+    "trp_cage": States(0, trp_cage.SYSTEM.states.names, trp_cage.SYSTEM.states.cores, 0.6, None),
+    "p450_binding": States(1, binding.STATES.names, binding.STATES.cores, 0.9, binding.TEMPERATURE),
+    "t4_lysozyme": States(1, binding.STATES.names, binding.STATES.cores, 0.9, binding.TEMPERATURE),
     "alanine_dipeptide": States(1, ("alpha", "extended"), (1.0, 2.0), 1.57, 300.0, centre=-0.5),
     "alanine_dipeptide_500K": States(0, ("left", "right"), (0.7, 2.0), 1.2, 500.0, centre=1.05),
     "tetraalanine": States(2, ("alpha", "extended"), (1.0, 2.0), 1.57, 300.0, centre=-0.5),
@@ -73,18 +76,28 @@ def replica(name: str, label: float | None, seed: int, n_frames: int) -> tuple[F
     """Features, kinetic and potential energy (kJ/mol), each of ``n_frames``; CPU s, degrees of freedom, ps per frame."""
     system = get_system(name)
     simulation, features = system.simulation(seed, 1, label), system.features()
-    n_degrees = 3 * simulation.system.getNumParticles() - simulation.system.getNumConstraints()
-    holds_centre = any(isinstance(force, openmm.CMMotionRemover) for force in simulation.system.getForces())
-    n_degrees -= 3 * holds_centre
+    n_particles = simulation.system.getNumParticles()
+    n_degrees = 3 * n_particles - simulation.system.getNumConstraints() - 3
+    masses = np.array([simulation.system.getParticleMass(index)._value for index in range(n_particles)])
     start, rows, energies = time.process_time(), [], []
     for _ in range(n_frames):
         simulation.step(system.report_interval)
         state = simulation.context.getState(positions=True, energy=True)
         rows.append(features(state.getPositions(asNumpy=True)._value))
-        energies.append((state.getKineticEnergy()._value, state.getPotentialEnergy()._value))
+        energies.append((kinetic_energy(simulation.context, masses), state.getPotentialEnergy()._value))
     cpu = time.process_time() - start
     interval = system.report_interval * simulation.integrator.getStepSize()._value
     return np.array(rows, dtype=np.float64), np.array(energies), cpu, n_degrees, interval
+
+
+def kinetic_energy(context: openmm.Context, masses: FloatArray) -> float:
+    """Of velocities that keep constraints and centre of mass, kJ/mol; `masses` are in amu, the context stays as it is."""
+    before = context.getState(velocities=True).getVelocities(asNumpy=True)
+    context.applyVelocityConstraints(1e-6)
+    velocities = context.getState(velocities=True).getVelocities(asNumpy=True)._value
+    context.setVelocities(before)
+    velocities = velocities - masses @ velocities / masses.sum()
+    return float(masses @ np.square(velocities).sum(axis=1) / 2)
 
 
 def inefficiency(series: FloatArray) -> float:
@@ -144,6 +157,7 @@ def measure(name: str, label: float | None, n_replicas: int, n_frames: int) -> d
         "temperature_off_in_errors": round(float((temperature - wanted) / error), 2),
         "drift_kJ_per_mol": round(float(halves.mean()), 2),
         "drift_error_kJ_per_mol": round(float(halves.std(ddof=1) / n_replicas**0.5), 2),
+        "drift_p": round(float(ttest_1samp(halves, 0.0).pvalue), 3),
         "replicas_chi_square": round(chi_square, 2),
         f"{first}_fraction": round(float(population.mean()), 3),
         f"{first}_fraction_error": round(float(population.std(ddof=1) / n_replicas**0.5), 3),
@@ -210,6 +224,7 @@ def chain(n_replicas: int, n_frames: int) -> dict[str, object]:
             "statistical_inefficiency_ps": round(slow * interval, 1),
             "drift": round(float(np.mean(halves)), 3),
             "drift_error": round(float(np.std(halves, ddof=1) / n_replicas**0.5), 3),
+            "drift_p": round(float(ttest_1samp(halves, 0.0).pvalue), 3),
             "replicas_chi_square": round(
                 float(((means - means.mean()) ** 2).sum() / (n_replicas - 1) / (error**2 * n_replicas)), 2
             ),
@@ -247,12 +262,13 @@ def wells() -> dict[str, object]:
     }
 
 
-def main(systems: list[str], n_replicas: int, n_frames: int, out: Path | None) -> None:
-    """Measure, print one JSON line each, and write all of them."""
+def main(systems: list[str], labels: list[float] | None, n_replicas: int, n_frames: int, out: Path | None) -> None:
+    """Measure, print one JSON line each, and write all of them; `labels` chooses among the conditions of the systems."""
     results = []
     others = {"alpha_synuclein": partial(chain, n_replicas, n_frames), "triple_well": wells}
     for name in systems:
-        for label in get_system(name).labels or (None,):
+        conditions = get_system(name).labels or (None,)
+        for label in conditions if labels is None else [one for one in conditions if one in labels]:
             figures = others[name]() if name in others else measure(name, label, n_replicas, n_frames)
             results.append(figures)
             sys.stdout.write(json.dumps(results[-1]) + "\n")
@@ -264,8 +280,9 @@ def main(systems: list[str], n_replicas: int, n_frames: int, out: Path | None) -
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--systems", nargs="+", choices=CHECKED, default=CHECKED)
+    parser.add_argument("--labels", nargs="+", type=float, help="conditions, such as temperatures in K; default all")
     parser.add_argument("--replicas", type=int, default=4)
     parser.add_argument("--frames", type=int, default=3000, help="per replica")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
-    main(arguments.systems, arguments.replicas, arguments.frames, arguments.out)
+    main(arguments.systems, arguments.labels, arguments.replicas, arguments.frames, arguments.out)

@@ -2,13 +2,17 @@
 
 Run ``OMP_NUM_THREADS=1 python tests/benchmarks/systems_results.py --out results.json`` (hours for all systems and three seeds;
 ``--systems`` and ``--seeds`` choose, ``--quick`` only shows that it works). Demonstrations go to ``--folder``; one that is complete
-there is not run again. The JSON file holds a row for each system, condition and seed; the table, a row for each system and
-condition with the mean over the seeds and half the range in brackets, goes to standard output (``--table`` reads such a file).
+there is not run again. The JSON file holds a row for each system, condition and seed; the tables, a row for each system and
+condition with the mean over the seeds and half the range in brackets, go to standard output (``--table`` reads such a file).
 
 Columns: frames of MD and seconds it learned from and for; Jensen-Shannon divergence of the first two features jointly;
 slowest implied timescale divided by that of held-out MD; the length of MD that the generated trajectories are worth by the least of
 distributions, dynamics and kinetics, in units of the training data (> where the noise of held-out MD hides any difference); what is
 said of copying; and simulated time per CPU second on one thread, generated over MD (integration and features; one replica).
+
+A second table is for systems with two states (bound and unbound, folded and unfolded): mean times in each and the free energy of
+the first, of the generated trajectories of each seed (mean, half the range) and of all MD of all seeds (± the standard error of a
+two-state Markov process); a seed learned from its own training replicas among them.
 """
 
 import argparse
@@ -16,13 +20,17 @@ import json
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from openmm_trajgan import TrajGAN
+from openmm_trajgan import FeatureTrajectories, TrajGAN, WindowBuffer
+from openmm_trajgan.analysis import two_state_kinetics
+from openmm_trajgan.analysis.two_states import R
 from openmm_trajgan.systems import NAMES, get_system
+from openmm_trajgan.workflows.demo_protocols import PROTOCOLS, QUICK
 
 SECONDS = 5.0  # of CPU time that speeds are measured for
 
@@ -86,6 +94,7 @@ def rows(system: str, seed: int, out: Path, simulated: float) -> list[dict[str, 
                 "worth_over_training": None if worth is None else worth * frames["generated"] / frames["train"],
                 "standings": {name: one["standing"] for name, one in groups.items()},
                 "copying": copying(groups["copying"]),
+                "two_states": two_states(system, label, out),
                 "structure_unlike_md": [
                     one["name"] for one in (audit["structure"] or {"figures": []})["figures"] if one["verdict"] == "unlike MD"
                 ],
@@ -93,6 +102,28 @@ def rows(system: str, seed: int, out: Path, simulated: float) -> list[dict[str, 
             }
         )
     return found
+
+
+def two_states(name: str, label: float | None, out: Path) -> dict[str, dict[str, Any]] | None:
+    """Times in both states and departures from them, in MD of all replicas, in that held out, and generated."""
+    system = get_system(name)
+    if system.states is None:
+        return None
+    buffer = WindowBuffer(out / "md.windows")
+    streams = [one for one in buffer.streams if label is None or buffer.labels[one] == label]
+    protocol = (QUICK if out.name.endswith("-quick") else PROTOCOLS)[name]
+    kept = [one for one in buffer.streams[-protocol.n_held_out :] if one in streams]
+    data = {
+        "md": buffer.trajectories(streams),
+        "held_out": buffer.trajectories(kept),
+        "generated": FeatureTrajectories.load(out / f"generated{'' if label is None else f'-{label:g}'}.npz"),
+    }
+    return {
+        source: asdict(
+            two_state_kinetics(series, system.states.feature, system.states.cores, temperature=system.temperature_at(label))
+        )
+        for source, series in data.items()
+    }
 
 
 def copying(group: dict[str, Any]) -> str:
@@ -122,6 +153,33 @@ def table(results: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def rates_table(results: list[dict[str, Any]]) -> str:
+    """Return the rows about the two states, of all MD and of the generated trajectories of the seeds."""
+    lines = [
+        "| system | | fraction of the first state | its free energy, kJ/mol | time in it, ps | time in the second, ps | events |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    known = [one for one in results if one["two_states"] is not None]
+    for system, label in dict.fromkeys((one["system"], one["label"]) for one in known):
+        here = [one["two_states"] for one in known if (one["system"], one["label"]) == (system, label)]
+        name = f"{system}{'' if label is None else f', {label:g} K'}: {' / '.join(get_system(system).states.names)}"
+        events = np.sum([one["md"]["n_events"] for one in here], axis=0)
+        stays = np.sum([np.multiply(one["md"]["n_events"], one["md"]["times"]) for one in here], axis=0)
+        share, error, kt = stays[0] / stays.sum(), (1 / events).sum() ** 0.5, R * get_system(system).temperature_at(label)
+        times = [f"{stay / n:.3g} ± {stay / n / n**0.5:.2g}" for stay, n in zip(stays, events, strict=True)]
+        lines.append(
+            f"| {name} | MD | {share:.3f} ± {share * (1 - share) * error:.3f} | {-kt * np.log(stays[0] / stays[1]):.2f} ± "
+            f"{kt * error:.2f} | {times[0]} | {times[1]} | {events.sum()} |"
+        )
+        made = [one["generated"] for one in here]
+        columns = [[one["fraction"] for one in made], [one["free_energy"] for one in made]]
+        columns += [[one["times"][index] for one in made] for index in (0, 1)]
+        shown = " | ".join(spread(column, 3) for column in columns)
+        seeds, n_events = f", {len(made)} seeds" if len(made) > 1 else "", sum(sum(one["n_events"]) for one in made)
+        lines.append(f"| | generated{seeds} | {shown} | {n_events} |")
+    return "\n".join(lines)
+
+
 def spread(values: list[float | None], digits: int) -> str:
     """Mean and half the range; those without a number are named."""
     known = [value for value in values if value is not None]
@@ -129,7 +187,8 @@ def spread(values: list[float | None], digits: int) -> str:
         return "> any that can be told"
     half = (max(known) - min(known)) / 2
     missing = f", {len(values) - len(known)} without a number" if len(known) < len(values) else ""
-    return f"{np.mean(known):.{digits}g} ({half:.1g}{missing})" if len(values) > 1 else f"{known[0]:.{digits}g}"
+    mean = f"{float(f'{np.mean(known):.{digits}g}'):g}"  # no exponents
+    return f"{mean} ({half:.1g}{missing})" if len(values) > 1 else mean
 
 
 def main(systems: list[str], seeds: list[int], folder: Path, out: Path, quick: bool) -> None:
@@ -141,7 +200,7 @@ def main(systems: list[str], seeds: list[int], folder: Path, out: Path, quick: b
         for seed in seeds:
             results += rows(system, seed, demonstrate(system, seed, folder, quick), simulated)
             out.write_text(json.dumps(results, indent=1) + "\n")
-    sys.stdout.write(table(results) + "\n")
+    sys.stdout.write(f"{table(results)}\n\n{rates_table(results)}\n")
 
 
 if __name__ == "__main__":
@@ -154,6 +213,7 @@ if __name__ == "__main__":
     parser.add_argument("--out", type=Path, default=Path("results.json"))
     arguments = parser.parse_args()
     if arguments.table is not None:
-        sys.stdout.write(table(json.loads(arguments.table.read_text())) + "\n")
+        read = json.loads(arguments.table.read_text())
+        sys.stdout.write(f"{table(read)}\n\n{rates_table(read)}\n")
     else:
         main(arguments.systems, arguments.seeds, arguments.folder, arguments.out, arguments.quick)

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -188,3 +191,16 @@ def test_what_is_missing_is_said(trajgan, tmp_path, arguments, message):
     assert status == 2
     assert message in err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_killed_collection_leaves_no_simulation_behind(tmp_path):
+    """Workers hold the standard output that they inherited as long as they live, here for minutes if nothing stops them."""
+    command = ["collect", "alanine_dipeptide", "--frames", "500000", "--processes", "1", "--seed", "1", "--out"]
+    running = subprocess.Popen(
+        [sys.executable, "-m", "openmm_trajgan", *command, str(tmp_path / "b")], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    while not list((tmp_path / "b").glob("streams/*/*")):
+        assert running.poll() is None
+        time.sleep(0.2)
+    running.kill()
+    assert running.communicate(timeout=60)[0] == b""

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from openmm_trajgan.analysis.audit import digest
+from openmm_trajgan.analysis.two_states import two_state_kinetics
 from openmm_trajgan.buffer import WindowBuffer
 from openmm_trajgan.features.latent import PCA
 from openmm_trajgan.schema import FeatureTrajectories
@@ -38,7 +39,7 @@ def test_temperatures_are_judged_on_their_own(trajgan, tmp_path, monkeypatch):
     status, out, _ = trajgan("demo", "trp_cage", "--quick", "--minutes", "0.02", "--out", tmp_path / "d")
     assert status == 0
     lines = out.splitlines()
-    assert [line.partition(": ")[0] for line in lines[3:5]] == ["Temperature 285 K", "Temperature 345 K"]
+    assert [line.partition(": ")[0] for line in lines[3:7]] == 2 * ["Temperature 285 K"] + 2 * ["Temperature 345 K"]
 
     buffer = WindowBuffer(tmp_path / "d" / "md.windows")
     shown, kept = buffer.streams[:5], buffer.streams[5:]
@@ -57,6 +58,12 @@ def test_temperatures_are_judged_on_their_own(trajgan, tmp_path, monkeypatch):
         universe = MDAnalysis.Universe(tmp_path / "d" / f"generated-{label}.pdb", tmp_path / "d" / f"generated-{label}.xtc")
         assert (len(universe.atoms), universe.trajectory.n_frames) == (20, 100)
         assert (tmp_path / "d" / f"report-{label}.html").exists()
+        folded = [
+            two_state_kinetics(data, "native contacts", (0.8, 0.35), temperature=label)
+            for data in (buffer.trajectories([kept[index]]), made)
+        ]
+        energies = " and ".join(f"{one.free_energy:.2f} ± {one.free_energy_error:.2f}" for one in folded)
+        assert f"free energy of folded {energies} kJ/mol" in lines[4 if label == 285 else 6]
     cold, hot = (FeatureTrajectories.load(tmp_path / "d" / f"generated-{label}.npz") for label in (285, 345))
     assert not np.array_equal(cold.values[0], hot.values[0])
 
