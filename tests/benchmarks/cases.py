@@ -26,22 +26,17 @@ class Case:
     window_length: int
     n_reference: int
 
+    def training(self, seed: int) -> FeatureTrajectories:
+        """Series to learn from."""
+        return self.simulate(self.n_series, self.n_frames, 10 * seed - 9)
 
-@dataclass(frozen=True)
-class CaseData:
-    """Independent series to train on, to choose a model by, and to judge by."""
+    def validation(self, seed: int) -> FeatureTrajectories:
+        """Other ones to choose a model by."""
+        return self.simulate(max(round(self.n_series * VALIDATION), 1), self.n_frames, 10 * seed - 7)
 
-    train: FeatureTrajectories
-    validation: FeatureTrajectories
-    reference: FeatureTrajectories
-
-    @classmethod
-    def of(cls, case: Case) -> "CaseData":
-        """Simulate a case."""
-        n_validation = max(round(case.n_series * VALIDATION), 1)
-        return cls(
-            *(case.simulate(n, case.n_frames, seed) for n, seed in ((case.n_series, 1), (n_validation, 3), (case.n_reference, 2)))
-        )
+    def reference(self) -> FeatureTrajectories:
+        """Series to judge by, the same for every seed."""
+        return self.simulate(self.n_reference, self.n_frames, 2)
 
 
 def deeptime_triple_well(columns: tuple[int, ...], n_steps: int = 100) -> Callable[[int, int, int], FeatureTrajectories]:

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from cases import CASES, CaseData
+from cases import CASES
 from deeptime.clustering import KMeans
 from deeptime.markov.msm import MaximumLikelihoodMSM
 from numpy.typing import NDArray
@@ -88,16 +88,16 @@ def relative_divergence(simulated: list[Array], generated: list[Array], rng: np.
     return {"mean": float(np.mean(ratios)), "deviation of halvings": float(np.std(ratios))}
 
 
-def bridges(gan: TrajGAN, data: CaseData, seed: int) -> dict[str, Any]:
+def bridges(gan: TrajGAN, train: FeatureTrajectories, reference: FeatureTrajectories, seed: int) -> dict[str, Any]:
     """Draw the transitions of held-out MD anew from their ends."""
     rng = np.random.default_rng(seed)
-    md = pieces(data.reference)
+    md = pieces(reference)
     md = md[in_well(md[:, 0], 0) & in_well(md[:, -1], 1)]
     drawn = gan.generate(LENGTH, len(md), start=md[:, :1], end=md[:, -1:], seed=seed)
     paths = [md, np.stack(list(drawn))]
     found = [transitions(one) for one in paths]
     durations = [one[0] for one in found]
-    chance = committor(data.train, seed)
+    chance = committor(train, seed)
     progress = [chance(one) for one in paths]
     bins = np.linspace(0, 1, 21)
     maps = [
@@ -118,10 +118,10 @@ def bridges(gan: TrajGAN, data: CaseData, seed: int) -> dict[str, Any]:
     }
 
 
-def ranks(gan: TrajGAN, data: CaseData, given: NDArray[np.bool_], seed: int) -> dict[str, Any]:
+def ranks(gan: TrajGAN, reference: FeatureTrajectories, given: NDArray[np.bool_], seed: int) -> dict[str, Any]:
     """Rank the true values of one frame of each piece among draws that know of `given`, ``(LENGTH, 2)``."""
     rng = np.random.default_rng(seed)
-    md = rng.permutation(pieces(data.reference))[:N_PIECES]
+    md = rng.permutation(pieces(reference))[:N_PIECES]
     known = np.where(given, md, np.nan)
     where = rng.choice(np.flatnonzero(~given.all(axis=1)), len(md))
     each = np.arange(len(md))
@@ -155,7 +155,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    data = CaseData.of(CASES[CASE])
+    train, reference = CASES[CASE].training(1), CASES[CASE].reference()
     every_eighth = np.zeros((LENGTH, 2), bool)
     every_eighth[::EVERY] = True
     only_x = np.zeros((LENGTH, 2), bool)
@@ -163,11 +163,11 @@ def main() -> None:
     results: dict[int, Any] = {}
     for seed in arguments.seeds:
         gan = TrajGAN(LENGTH - 1, training=TrainingConfig(likelihood_share=1.0))
-        gan.fit(data.train, steps=arguments.steps, seed=seed, progress=False)
+        gan.fit(train, steps=arguments.steps, seed=seed, progress=False)
         results[seed] = {
-            "bridges": bridges(gan, data, seed),
-            "upsampling": ranks(gan, data, every_eighth, seed),
-            "inpainting": ranks(gan, data, only_x, seed),
+            "bridges": bridges(gan, train, reference, seed),
+            "upsampling": ranks(gan, reference, every_eighth, seed),
+            "inpainting": ranks(gan, reference, only_x, seed),
         }
         arguments.out.write_text(json.dumps(results, indent=1) + "\n")
 

@@ -1,8 +1,9 @@
 """What generated trajectories are worth, for our engine and its rivals on the same data, with their cost.
 
 Run ``python tests/benchmarks/engine.py --out engine.json`` (hours for everything; ``--cases``, ``--models``, ``--seeds`` and
-``--minutes`` choose). Every figure is the audit's, against held-out series that no model saw: its value, the error in units of
-that of the training data, and the MD-equivalent length in units of the training length. Times are CPU seconds on one thread.
+``--minutes`` choose). A seed is that of the simulations learned from and of the training. Every figure is the audit's, against
+held-out series that no model saw: its value, the error in units of that of the training data, and the MD-equivalent length in units
+of the training length. Times are CPU seconds on one thread.
 
 Four times as many frames are generated as there were to learn from, a million at least: of as many as the training data, the noise
 of generating alone would halve what a model is worth that has learned the training data perfectly.
@@ -18,7 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from cases import CASES, CaseData, ou_law
+from cases import CASES, ou_law
 from rivals import FlatGAN, MixtureDensityNetwork
 
 from openmm_trajgan.analysis.baselines import BASELINES
@@ -48,17 +49,24 @@ def fitted(
     return lambda n_frames, n, draw: baseline(train, n_frames, n, rng=np.random.default_rng([seed, draw]))
 
 
-def measured(case: str, data: CaseData, model: str, arguments: Any, seed: int) -> dict[str, Any]:
+def measured(
+    case: str,
+    train: FeatureTrajectories,
+    validation: FeatureTrajectories,
+    reference: FeatureTrajectories,
+    model: str,
+    arguments: Any,
+    seed: int,
+) -> dict[str, Any]:
     """Train, generate and judge."""
-    train = data.train
     start = time.process_time()
-    generate = fitted(model, train, data.validation, CASES[case].window_length, arguments, seed)
+    generate = fitted(model, train, validation, CASES[case].window_length, arguments, seed)
     trained = time.process_time() - start
     start = time.process_time()
     n_frames = max(GENERATED_SHARE * train.n_frames, FEWEST_GENERATED)
     generated = generate(n_frames // GENERATED_SERIES, GENERATED_SERIES, seed + 1)
     drawn = time.process_time() - start
-    figures = Yardstick.fit(data.reference, [generated], train).measure(generated)
+    figures = Yardstick.fit(reference, [generated], train).measure(generated)
     result = {
         "training_cpu_seconds": round(trained, 1),
         "frames_per_cpu_second": round(generated.n_frames / drawn),
@@ -112,10 +120,13 @@ def main() -> None:
     torch.set_num_threads(1)
     results: dict[str, Any] = {}
     for case in arguments.cases:
-        data = CaseData.of(CASES[case])
-        for model in arguments.models:
-            for seed in arguments.seeds:
-                results.setdefault(case, {}).setdefault(model, {})[seed] = measured(case, data, model, arguments, seed)
+        reference = CASES[case].reference()
+        for seed in arguments.seeds:
+            train, validation = CASES[case].training(seed), CASES[case].validation(seed)
+            for model in arguments.models:
+                results.setdefault(case, {}).setdefault(model, {})[seed] = measured(
+                    case, train, validation, reference, model, arguments, seed
+                )
                 arguments.out.write_text(json.dumps(results, indent=1) + "\n")
 
 
