@@ -10,8 +10,8 @@ Frames, or single features of frames, may be given: they are not drawn, and ever
 and of the whole course of features that are given by themselves.
 """
 
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 
 import torch
 from jaxtyping import Bool, Float
@@ -82,19 +82,47 @@ class GeneratorConfig:
 
 
 @dataclass(frozen=True, eq=False)
-class _Pass:
-    """Midpoints that are drawn at once: their times in the window ``(n,)``, and whether those two strides away are known."""
+class _Midpoints:
+    """Frames that lie between known ones, with the neighbours they are drawn in view of: `_REACHES` strides before and after them.
+
+    Parameters
+    ----------
+    times
+        Of the midpoints in the window, ``(n,)``.
+    right
+        Times of the nearest known frames after them, ``(n,)``.
+    share
+        Of the way from the known frame before to the one after that lies behind a midpoint, ``(n, 1)``.
+    around
+        Times of the neighbours, ``(n, 2 n_reaches)``; some may be before the beginning.
+    known
+        Which neighbours are drawn by then and not beyond the end.
+    """
 
     times: Tensor
-    second: Tensor
+    right: Tensor
+    share: Tensor
+    around: Tensor
+    known: Tensor
 
-    @classmethod
-    def both(cls, config: GeneratorConfig, stride: int, device: torch.device) -> Iterator["_Pass"]:
-        """Yield odd multiples of the stride: first 1, 5, 9 and so on, then 3, 7, 11 and so on."""
-        for first in (1, 3):
-            if first * stride < config.window_length:
-                offsets = torch.arange(first * stride, config.window_length, 4 * stride, device=device)
-                yield cls(config.context_length + offsets, torch.full_like(offsets, first == 3, dtype=torch.bool))
+    def __getitem__(self, chosen: Tensor) -> "_Midpoints":
+        return _Midpoints(*(part.index_select(0, chosen) for part in vars(self).values()))
+
+
+@lru_cache(maxsize=128)
+def _midpoints(config: GeneratorConfig, stride: int, firsts: tuple[int, ...], device: torch.device) -> _Midpoints:
+    """Return the odd multiples of a stride: 1, 5, 9 and so on, which are drawn first, or 3, 7, 11 and so on, or both."""
+    last = config.n_frames - 1
+    times = torch.cat([torch.arange(stride, config.window_length, stride)[first - 1 :: 4] for first in firsts])
+    second = times // stride % 4 == 3
+    times = config.context_length + times
+    gap = (last - times).clamp_max(stride)  # to the right neighbour; only the last frame breaks the grid
+    reaches = torch.tensor(_REACHES)
+    around = times[:, None] + stride * torch.cat([-reaches, reaches])
+    around[:, len(_REACHES)] = times + gap
+    known = (around <= last) & (second[:, None] | (reaches != 2).repeat(2))
+    share = (stride / (stride + gap))[:, None]
+    return _Midpoints(*(part.to(device) for part in (times, times + gap, share, around, known)))
 
 
 class WindowGenerator(nn.Module):
@@ -182,34 +210,28 @@ class WindowGenerator(nn.Module):
         self,
         window: Float[Tensor, "batch frames features"],
         level: int,
-        midpoints: _Pass,
+        midpoints: _Midpoints,
         known: int,
         labels: Tensor | None,
         given: Given | None,
     ) -> tuple[Float[Tensor, "rows inputs"], Float[Tensor, "rows features"]]:
         """Return what the network of a level reads, and the frames between the nearest neighbours that it starts from."""
-        stride, periodic, config = self.config.strides[level], self.encoding.periodic, self.config
-        first, last, times = config.context_length - known, config.n_frames - 1, midpoints.times
-        gap = (last - times).clamp_max(stride)  # to the right neighbour; only the last frame breaks the grid
-        left, right = window.index_select(1, times - stride), window.index_select(1, times + gap)
-        share = (stride / (stride + gap)).to(window.dtype)[:, None]
-        middle = left + share * wrap_angles(right - left, periodic)
+        periodic, times = self.encoding.periodic, midpoints.times
+        left = window.index_select(1, times - self.config.strides[level])
+        share = midpoints.share.to(window.dtype)
+        middle = left + share * wrap_angles(window.index_select(1, midpoints.right) - left, periodic)
         network = self.midpoints[level]
         assert isinstance(network, ConditionalMixture)
-        reaches = torch.tensor(_REACHES, device=window.device)
-        around = times[:, None] + stride * torch.cat([-reaches, reaches])
-        nearest = len(_REACHES)
-        around[:, nearest] = times + gap
-        present = (around >= first) & (around <= last)
-        present &= midpoints.second[:, None] | (reaches != 2).repeat(2)
+        present = midpoints.known & (midpoints.around >= self.config.context_length - known)
         there = present.to(window.dtype)
-        frames = window.index_select(1, around.clamp(0, last).flatten()).reshape(len(window), *around.shape, -1)
+        around = midpoints.around.clamp(0, self.config.n_frames - 1)
+        frames = window.index_select(1, around.flatten()).reshape(len(window), *around.shape, -1)
         differences = torch.where(present[..., None], self._differences(frames, middle[:, :, None], network.spread), 0.0)
         shape = (len(window), len(times), -1)
         parts = [self.encoding.embed(middle), differences.flatten(2), there.expand(shape), share.expand(shape)]
         parts += [] if labels is None else [labels[:, None].expand(shape)]
         if given is not None:
-            parts.append(given.around(times, stride, middle, self._differences, network.spread))
+            parts.append(given.around(times, self.config.strides[level], middle, self._differences, network.spread))
         return torch.cat(parts, dim=-1).flatten(0, 1), middle.flatten(0, 1)
 
     def _differences(self, frames: Tensor, base: Tensor, spread: Tensor) -> Tensor:
@@ -254,13 +276,11 @@ class WindowGenerator(nn.Module):
         here = None if given is None else given[:, -1]
         loss = loss + self.end.negative_log_likelihood(inputs, newest, windows[:, -1], here, dropout=dropout)
         for level, (network, stride) in enumerate(zip(self.midpoints, config.strides, strict=True)):
-            passes = list(_Pass.both(config, stride, windows.device))
-            every = _Pass(*(torch.cat([getattr(one, name) for one in passes]) for name in ("times", "second")))
+            every = _midpoints(config, stride, (1, 3), windows.device)
             n_midpoints = len(every.times)
             per_window = max(1, min(n_midpoints, frames_per_level // 8))
             rows = slice(min(len(windows), max(1, frames_per_level // per_window)))
-            chosen = torch.randperm(n_midpoints, generator=generator, device=windows.device)[:per_window]
-            some = _Pass(every.times[chosen], every.second[chosen])
+            some = every[torch.randperm(n_midpoints, generator=generator, device=windows.device)[:per_window]]
             taken = windows[rows]
             inputs, middle = self._midpoint_inputs(
                 taken,
@@ -329,7 +349,10 @@ class WindowGenerator(nn.Module):
         window = self._drawn(self.end, window, last, inputs, newest, given, generator, differentiable)
         for level, (network, stride) in enumerate(zip(self.midpoints, self.config.strides, strict=True)):
             assert isinstance(network, ConditionalMixture)
-            for midpoints in _Pass.both(self.config, stride, window.device):
+            for first in (1, 3):
+                midpoints = _midpoints(self.config, stride, (first,), window.device)
+                if not len(midpoints.times):  # the coarsest stride may have one only
+                    continue
                 inputs, middle = self._midpoint_inputs(window, level, midpoints, known, labels, conditions)
                 window = self._drawn(network, window, midpoints.times, inputs, middle, given, generator, differentiable)
         return window
@@ -350,8 +373,7 @@ class WindowGenerator(nn.Module):
         drawn = network.sample(inputs, base, generator, given=here, frames=frames, differentiable=differentiable)
         if differentiable:  # the old tensor is part of the graph already
             window = window.clone()
-        window[:, times] = drawn.reshape(len(window), -1, window.shape[-1])
-        return window
+        return window.index_copy_(1, times, drawn.reshape(len(window), -1, window.shape[-1]))
 
 
 def typical_spreads(
