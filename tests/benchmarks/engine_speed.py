@@ -1,7 +1,8 @@
 """How fast the engine trains and generates, and how much memory it takes: windows up to 40,000 frames, up to 256 features.
 
 Run ``python tests/benchmarks/engine_speed.py --out speed.json`` (about ten minutes). Each case runs in a process of its own, on
-one thread, on random walks between walls; times are CPU seconds.
+one thread, on random walks between walls; times are CPU seconds. At the end, frames per CPU second beside one frame after the other
+(MDN-AR 1), by how many trajectories are drawn at once.
 """
 
 import argparse
@@ -11,8 +12,10 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from rivals import MixtureDensityNetwork
 
 from openmm_trajgan.schema import FeatureSchema, FeatureTrajectories
 from openmm_trajgan.workflows.estimator import TrajGAN
@@ -25,6 +28,8 @@ CASES = {  # window length, features, frames of a series, trajectories drawn, fr
     "64 frames, 64 features": (64, 64, 20_000, 100, 1025),
     "64 frames, 256 features": (64, 256, 5_000, 50, 513),
 }
+
+AT_ONCE = (1, 10, 100, 1000)  # trajectories
 
 
 def walk(n_features: int, n_frames: int) -> FeatureTrajectories:
@@ -55,15 +60,34 @@ def measured(case: str, n_steps: int) -> dict[str, float]:
     }
 
 
+def beside_single_frames(n_steps: int) -> dict[str, dict[str, float]]:
+    """Frames per CPU second in windows of 128 frames and frame by frame, in turn."""
+    data = walk(2, 20_000)
+    models: dict[str, Any] = {"TrajGAN": TrajGAN(128).fit(data, steps=n_steps, seed=1, progress=False)}
+    models["MDN-AR 1"] = MixtureDensityNetwork(1, 10 * n_steps).fit(data, 1)
+    found: dict[str, dict[str, float]] = {}
+    for n_trajectories in AT_ONCE:
+        n_frames, rates = 1 + 128 * (16 if n_trajectories < 100 else 4), {}
+        for name, model in models.items():
+            start = time.process_time()
+            drawn = model.generate(n_frames, n_trajectories, seed=2)
+            rates[name] = drawn.n_frames / (time.process_time() - start)
+        found[f"{n_trajectories} trajectories"] = {name: round(rate) for name, rate in rates.items()} | {
+            "ratio": round(rates["TrajGAN"] / rates["MDN-AR 1"], 2)
+        }
+    return found
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--repetitions", type=int, default=3)
     arguments = parser.parse_args()
-    results: dict[str, list[dict[str, float]]] = {case: [] for case in CASES}
-    for case, found in results.items():
+    tasks = {case: (measured, case) for case in CASES} | {"beside MDN-AR 1": (beside_single_frames,)}
+    results: dict[str, list[Any]] = {name: [] for name in tasks}
+    for name, (task, *values) in tasks.items():
         for _ in range(arguments.repetitions):
             with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-                found.append(pool.submit(measured, case, arguments.steps).result())
+                results[name].append(pool.submit(task, *values, arguments.steps).result())
             arguments.out.write_text(json.dumps(results, indent=1) + "\n")
