@@ -2,6 +2,7 @@
 
 import inspect
 import sys
+import warnings
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, Optional
@@ -39,9 +40,7 @@ def _keyword(name: str, annotation: Any, default: Any) -> inspect.Parameter:
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
-def _command(module: str, config_name: str) -> Any:
-    workflow = import_module(f"openmm_trajgan.workflows.{module}")
-    config_type = getattr(workflow, config_name)
+def _command(workflow: Any, config_type: Any) -> Any:
 
     def command(**values: Any) -> None:
         file, print_config, debug = values.pop("config"), values.pop("print_config"), values.pop("debug")
@@ -74,18 +73,43 @@ def _command(module: str, config_name: str) -> Any:
     return command
 
 
+def _one_each(words: list[str], config_type: Any) -> list[str]:
+    """Let ``--trajectory A B`` stand for ``--trajectory A --trajectory B``, for fields that say so."""
+    fields = config_type.model_fields.items()
+    several = {f"--{name}" for name, field in fields if isinstance(extra := field.json_schema_extra, dict) and extra.get("several")}
+    spread: list[str] = []
+    option = ""
+    for word in words:
+        if word.startswith("-"):
+            option = word if word in several else ""
+        elif option and spread[-1] != option:
+            spread.append(option)
+        spread.append(word)
+    return spread
+
+
 def _fail(message: str, status: int) -> NoReturn:
     typer.echo(f"trajgan: {message}", err=True)
-    raise typer.Exit(status)
+    sys.exit(status)
 
 
 def main() -> None:
     """Run the command line."""
+    warnings.showwarning = lambda message, *_, **__: typer.echo(f"trajgan: warning: {' '.join(str(message).split())}", err=True)
     about = import_module("openmm_trajgan").__doc__
-    app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=about)
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=about)
     app.callback()(lambda: None)
-    asked = next((word for word in sys.argv[1:] if word in COMMANDS), None)
+    words = sys.argv[1:] or ["--help"]
+    asked = next((word for word in words if word in COMMANDS), None)
     for name, config_name in COMMANDS.items():
         if asked in (None, name):  # the others need not be imported
-            app.command(name)(_command(name, config_name))
-    app()
+            workflow = import_module(f"openmm_trajgan.workflows.{name}")
+            config_type = getattr(workflow, config_name)
+            app.command(name)(_command(workflow, config_type))
+            words = _one_each(words, config_type) if asked else words
+    usage_error: Any = typer.BadParameter.__base__  # typer shows it in a box of several lines
+    try:
+        sys.exit(app(words, standalone_mode=False))
+    except usage_error as error:
+        text = " ".join(error.format_message().split()).rstrip(".")
+        _fail(f"{text}; see trajgan {f'{asked} ' if asked else ''}--help", 2)

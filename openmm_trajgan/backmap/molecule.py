@@ -27,7 +27,7 @@ def molecule_of(topology: Any) -> MDAnalysis.Universe:
     Raises
     ------
     InputError
-        If it is something else, or there is no such file.
+        If it is something else, or there is no such file, or not one that OpenMM can read.
     """
     if isinstance(topology, MDAnalysis.Universe):
         return topology
@@ -42,7 +42,11 @@ def molecule_of(topology: Any) -> MDAnalysis.Universe:
         raise InputError(f"{topology}: no such file; give the path of a PDB file")
     from openmm import app, unit
 
-    pdb = app.PDBFile(str(topology))
+    try:
+        with Path(topology).open() as file:
+            pdb = app.PDBFile(file)
+    except Exception as error:  # OpenMM's parser raises whatever a malformed line makes Python raise
+        raise InputError(f"{topology}: expected a PDB file, found something that OpenMM cannot read ({error})") from error
     return _numbered(pdb.topology, np.asarray(pdb.getPositions(asNumpy=True).value_in_unit(unit.angstrom))[None])
 
 

@@ -50,7 +50,7 @@ class AuditConfig(DataConfig):
 
 def run(config: AuditConfig) -> str:
     """Write the report and return its summary."""
-    require_new(config.out, force=config.force, folder=True)
+    require_new(config.out, force=config.force, folder_of=AuditConfig)
     structures = (config.topology, config.reference_structures, config.generated_structures)
     for path in (config.reference, config.generated, config.train, *structures):
         if path is not None:
@@ -126,9 +126,9 @@ def _universes(
     try:
         options = {} if simulated is not None else {"dt": reference.schema.frame_interval or 1.0}
         return MDAnalysis.Universe(str(topology), coordinates, **options), MDAnalysis.Universe(str(topology), str(generated))
-    except (ValueError, OSError, TypeError, EOFError) as error:
-        files, text = ", ".join(map(str, given)), " ".join(str(error).split())
-        raise InputError(f"{files}: MDAnalysis cannot read them together ({text})") from error
+    except (ValueError, OSError, TypeError, EOFError, IndexError) as error:  # IndexError: a PDB file without atoms
+        files, reason = ", ".join(map(str, given)), str(error).strip().splitlines()[0]
+        raise InputError(f"{files}: MDAnalysis cannot read them together ({reason})") from error
 
 
 def _featurizer(generated: Any) -> Any:

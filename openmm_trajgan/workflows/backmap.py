@@ -74,7 +74,9 @@ def run(config: BackmapConfig) -> str:
     for path in (*written_files(config.out), report_file):
         require_new(path, force=config.force)
     topology, featurizer = _molecule(config, pdb)
-    features = as_trajectories(load_data(config.features, config))
+    features = as_trajectories(load_data(config.features, config, _columns(config, featurizer)))
+    if features.schema.frame_interval is None:
+        raise InputError(f"{config.features}: holds no time between frames; give --frame-interval in ps")
     reference = None if config.reference is None else _reference(config.reference, topology)
     energy = _energy(config, topology)
     universe = to_universe(
@@ -118,6 +120,17 @@ def _molecule(config: BackmapConfig, pdb: Path) -> tuple[Any, Featurizer | None]
     if config.topology.resolve() == pdb.resolve():
         raise InputError(f"{pdb}: is the --topology and would be replaced by the first frame; choose another --out")
     return config.topology, None
+
+
+def _columns(config: BackmapConfig, featurizer: Featurizer | None) -> FeatureSchema | None:
+    """Return what the columns of arrays are: the features of the system, or those of the buffer that holds the reference."""
+    if featurizer is not None:
+        schema = featurizer.schema
+    elif config.reference is not None and (config.reference / "buffer.json").exists():
+        schema = WindowBuffer(config.reference).schema
+    else:
+        return None
+    return schema if config.frame_interval is None else schema.with_frame_interval(config.frame_interval)
 
 
 def _repaired(told: dict[str, Any]) -> str:

@@ -52,7 +52,7 @@ def choose_window_length(data: FeatureTrajectories) -> tuple[int, str]:
                 f"the slowest process of the data takes {slowest:.3g} frames, and there are {data.n_frames} in all: populations "
                 "and timescales can only be as good as so few transitions; simulate at least "
                 f"{FEWEST_RELAXATIONS} times as long as it",
-                stacklevel=3,
+                stacklevel=4,
             )
     if chosen > most:
         chosen, why = most, f"{why}, but most trajectories have at most {half} frames"

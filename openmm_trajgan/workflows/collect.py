@@ -1,5 +1,6 @@
 """A simulation of this package, or stored MD, into a window buffer."""
 
+import math
 import multiprocessing
 import os
 import threading
@@ -46,7 +47,9 @@ class CollectConfig(WorkflowConfig):
     seed: int | None = Field(None, ge=0, description="root seed of the simulations; none draws one and records it")
     processes: int | None = Field(None, gt=0, description="simulations at a time; none means one per core")
     topology: Path | None = Field(None, description="PDB file of stored MD")
-    trajectory: list[Path] = Field([], description="trajectory file of stored MD, one replica each; may be given several times")
+    trajectory: list[Path] = Field(
+        [], description="trajectory files of stored MD, one replica each", json_schema_extra={"several": True}
+    )
     features: Literal["torsions", "distances"] = Field(
         "torsions", description="features of stored MD: backbone torsions, or distances between alpha carbons"
     )
@@ -67,6 +70,8 @@ class CollectConfig(WorkflowConfig):
             raise ValueError("--frames is missing: how many frames per replica to simulate")
         if self.system is None and (self.label or self.structure):
             raise ValueError("--label and --structure are for systems to simulate; leave them out")
+        if self.system is None and self.frames is not None:
+            raise ValueError("--frames is for systems to simulate, stored MD is read to its end; leave it out")
         if self.topology is not None and not self.trajectory:
             raise ValueError("--trajectory is missing: one file per replica")
         return self
@@ -74,15 +79,16 @@ class CollectConfig(WorkflowConfig):
 
 def run(config: CollectConfig) -> str:
     """Collect and return what was done in words."""
-    require_new(config.out, force=config.force, resume=config.resume, folder=True)
-    if config.resume and config.out.exists():
+    require_new(config.out, force=config.force, resume=config.resume, folder_of=CollectConfig)
+    resumed = config.resume and config.out.exists()
+    if resumed:
         config = config.continued(config.out, free={"frames", "processes", "resume", "force"})
     config = config.with_seed()
     if config.system is not None:
         assert config.frames is not None
         system = get_system(config.system, config.structure)  # a wrong name must not cost a folder
         _labels(system, config.label)
-        if not config.resume:
+        if not resumed:
             replace_folder(config.out)
             WindowBuffer(config.out, schema=system.features().schema).close()  # first: it wants a folder of its own
             config.write_beside(config.out)
@@ -265,6 +271,9 @@ def _labels(system: SimulatedSystem, asked: Sequence[float]) -> tuple[float, ...
     """Conditions to simulate at: those asked for, or those of the system."""
     if asked and not system.labels:
         raise InputError(f"label: {system.name} has one condition only, found {asked[0]:g}; leave it out")
+    for label in asked:
+        if not 0 < system.temperature_at(label) < math.inf:
+            raise InputError(f"label: expected a {system.label_name} above 0, found {label:g}; the default is {system.labels}")
     return tuple(asked) or system.labels
 
 
@@ -284,13 +293,13 @@ def collect_stored(topology: Path, trajectories: list[Path], out: Path, kind: st
 
     for path in (topology, *trajectories):
         if not path.is_file():
-            raise InputError(f"{path}: no such file")
+            raise InputError(f"{path}: no such file; give --topology and --trajectory of stored MD")
     try:
-        atoms = mdtraj.load_topology(str(topology))
         universes = [MDAnalysis.Universe(str(topology), str(path)) for path in trajectories]
-    except (OSError, ValueError, TypeError) as error:
+        atoms = mdtraj.load_topology(str(topology))
+    except (OSError, ValueError, TypeError, IndexError) as error:  # IndexError: a PDB file without atoms
         files = ", ".join(map(str, (topology, *trajectories)))
-        raise InputError(f"cannot read {files}: {str(error).splitlines()[0]}") from error
+        raise InputError(f"{files}: cannot be read together ({str(error).strip().splitlines()[0]})") from error
     features: Featurizer = Torsions.backbone(atoms) if kind == "torsions" else Distances.alpha_carbons(atoms)
     buffer = WindowBuffer(out, schema=features.schema)
     with progress_bar(len(universes), "reading", "trajectory") as bar:

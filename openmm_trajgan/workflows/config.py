@@ -11,8 +11,6 @@ from openmm_trajgan.errors import InputError
 from openmm_trajgan.seeding import Seeds
 from openmm_trajgan.storage import replacing
 
-_MARK = "# written by openmm-trajgan"
-
 
 def Argument(default: Any = ..., *, description: str) -> Any:
     """Field of a configuration that the command line takes by position."""
@@ -41,11 +39,19 @@ class WorkflowConfig(BaseModel):
             return cls.model_validate(merged)
         except ValidationError as error:
             first = error.errors()[0]
-            name = ".".join(str(part) for part in first["loc"]) or "configuration"
-            found = "" if first["type"] == "missing" else f", found {first['input']!r}"
-            raise InputError(
-                f"{name}: {first['msg'].removeprefix('Value error, ')}{found}; see --print-config or --help"
-            ) from error
+            name, text = ".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ")
+            if first["type"] == "missing":
+                text = f"missing, expected {cls.model_fields[name].description}"
+            elif first["type"] == "extra_forbidden":
+                text = "unknown"
+            elif name:
+                text = f"{text}, found {first['input']!r}"
+            raise InputError(f"{name}{': ' if name else ''}{text}; see --print-config or --help") from error
+
+    @classmethod
+    def mark(cls) -> str:
+        """Return the first line of files with a resolved configuration, which tells the command."""
+        return f"# written by trajgan {cls.__name__.removesuffix('Config').lower()}"
 
     def with_seed(self) -> Self:
         """Return a copy whose root seed, if it has none, is drawn now, so that it is written down with the rest."""
@@ -59,7 +65,7 @@ class WorkflowConfig(BaseModel):
         """Write the resolved configuration into a folder, or beside a file as ``<name>.config.yaml``."""
         target = output / "config.yaml" if output.is_dir() else output.with_name(output.name + ".config.yaml")
         with replacing(target) as file:
-            file.write(f"{_MARK}\n{self.to_yaml()}".encode())
+            file.write(f"{self.mark()}\n{self.to_yaml()}".encode())
 
     def continued(self, output: Path, *, free: set[str]) -> Self:
         """Return this configuration with the seed of the job that made the folder `output`, which it continues.
@@ -69,8 +75,8 @@ class WorkflowConfig(BaseModel):
         InputError
             If `output` holds no such job, or one with other values in a field that is not `free`.
         """
-        if not (output / "config.yaml").is_file():
-            raise InputError(f"{output}: nothing to resume (no config.yaml in it); begin without --resume")
+        if not _is_made_by(type(self), output):
+            raise InputError(f"{output}: nothing to resume (no config.yaml of this command in it); begin without --resume")
         before = _read_yaml(output / "config.yaml")
         config = self if getattr(self, "seed", None) is not None else self.model_copy(update={"seed": before.get("seed")})
         for name, value in config.model_dump(mode="json").items():
@@ -91,7 +97,7 @@ def _read_yaml(file: Path) -> dict[str, Any]:
     return loaded
 
 
-def require_new(output: Path, *, force: bool, resume: bool = False, folder: bool = False) -> None:
+def require_new(output: Path, *, force: bool, resume: bool = False, folder_of: type[WorkflowConfig] | None = None) -> None:
     """Refuse to overwrite, before any work is done.
 
     Parameters
@@ -102,8 +108,9 @@ def require_new(output: Path, *, force: bool, resume: bool = False, folder: bool
         Allow to replace what is there.
     resume
         Allow to continue what is there.
-    folder
-        Whether the job makes a folder; one that is there is replaced only if one of our jobs made it, by `replace_folder`.
+    folder_of
+        Configuration of a job that makes a folder; one that is there is replaced only if such a job made it, so that no report
+        takes the place of a simulation. None for jobs that make a file.
 
     Raises
     ------
@@ -112,15 +119,15 @@ def require_new(output: Path, *, force: bool, resume: bool = False, folder: bool
     """
     if not output.parent.is_dir():
         raise InputError(f"{output.parent}: no such folder; make it, or choose another --out")
-    if not output.exists() or (resume and folder):
+    if not output.exists() or (resume and folder_of):
         return
-    if output.is_dir() != folder:
+    if output.is_dir() != (folder_of is not None):
         kind = "folder" if output.is_dir() else "file"
         raise InputError(f"{output}: is a {kind} already; choose another --out")
     if not force:
         raise InputError(f"{output}: exists already; choose another --out, or --force to replace it")
-    if folder and any(output.iterdir()) and not _is_ours(output):
-        raise InputError(f"{output}: not made by this program (no config.yaml of it in there); choose another --out")
+    if folder_of and any(output.iterdir()) and not _is_made_by(folder_of, output):
+        raise InputError(f"{output}: not made by this command (no config.yaml of it in there); choose another --out")
 
 
 def replace_folder(output: Path) -> None:
@@ -142,8 +149,8 @@ def require_outside(path: Path, output: Path) -> None:
         raise InputError(f"{path}: lies in {output}, which would be replaced; choose another --out")
 
 
-def _is_ours(folder: Path) -> bool:
+def _is_made_by(config: type[WorkflowConfig], folder: Path) -> bool:
     try:
-        return (folder / "config.yaml").read_text().startswith(_MARK)
+        return (folder / "config.yaml").read_text().startswith(f"{config.mark()}\n")
     except (OSError, ValueError):
         return False

@@ -1,6 +1,7 @@
 """What `DATA`, `REFERENCE` and `GENERATED` can be on the command line."""
 
 import math
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ def load_data(path: Path, config: DataConfig, like: FeatureSchema | None = None)
     config
         Frame interval and angles, for arrays.
     like
-        What arrays of as many columns hold, where data with a schema stand beside them.
+        What the columns of arrays are, where data with a schema stand beside them.
 
     Raises
     ------
@@ -75,6 +76,11 @@ def load_data(path: Path, config: DataConfig, like: FeatureSchema | None = None)
             series += parts
             names += [f"{name}-{index}" for index in range(len(parts))]
         return _with_schema(series, names, [path] * len(series), config, like)
+    if path.suffix != ".npz" and not zipfile.is_zipfile(path):
+        raise InputError(
+            f"{path}: expected a window buffer, an .npy or .npz file, a folder of .npy files or generated trajectories, "
+            "found none of these; check the path, or make a truncated file again"
+        )
     return FeatureTrajectories.load(path)
 
 
@@ -93,6 +99,8 @@ def load_array(path: Path) -> NDArray[Any]:
     """
     try:
         return _checked(read_npy(path), path)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; give an .npy file of numbers") from None
     except (OSError, ValueError) as error:
         if isinstance(error, InputError):
             raise
@@ -124,7 +132,12 @@ def _with_schema(
         if not np.isfinite(array).all():
             frame, column = np.argwhere(~np.isfinite(array))[0]
             raise InputError(f"{file}: frame {frame}, column {column} is {array[frame, column]}; every value must be finite")
-    if like is not None and like.n_features == n_features:
+    if like is not None:
+        if like.n_features != n_features:
+            raise InputError(
+                f"{files[0]}: other features than those it stands beside, expected {like.n_features} columns, found {n_features}; "
+                "use data collected with the same features"
+            )
         return FeatureTrajectories(series, like, names)
     if config.frame_interval is None:
         raise InputError(f"{files[0]}: holds no time between frames; give --frame-interval in ps")

@@ -71,7 +71,7 @@ def run(config: DemoConfig) -> str:
     system = get_system(config.system)
     protocol = (QUICK if config.quick else PROTOCOLS)[config.system]
     out, seeds = config.out, Seeds(config.seed)
-    require_new(out, force=config.force, resume=config.resume, folder=True)
+    require_new(out, force=config.force, resume=config.resume, folder_of=DemoConfig)
     if config.resume and out.exists():
         config.continued(out, free={"processes", "resume", "force"})
     else:

@@ -168,7 +168,7 @@ def test_force_replaces_only_what_is_ours_and_only_for_good_input(trajgan, model
     assert trajgan("generate", model, "--frames", 300, "--out", generated)[0] == 0
     options = ("--frame-interval", 1.0, "--force", "--out")
     result = trajgan("audit", held_out, generated, *options, theirs)
-    assert_refused(result, "project", "not made by this program", untouched=untouched())
+    assert_refused(result, "project", "not made by this command", untouched=untouched())
     ours = tmp_path / "report"
     assert trajgan("audit", held_out, generated, *options, ours)[0] == 0
     result = trajgan("audit", tmp_path / "nothing.npy", generated, *options, ours)
@@ -383,7 +383,7 @@ def test_validation_is_other_trajectories(trajgan, folder_of_npy, tmp_path, unto
     assert_refused(result, "validation", "found the training data", untouched=untouched())
     np.save(tmp_path / "other.npy", np.zeros((300, 3)))
     result = trajgan("train", folder_of_npy, *options, tmp_path / "other.npy")
-    assert_refused(result, "validation data", untouched=untouched())
+    assert_refused(result, "other.npy", "other features", untouched=untouched())
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,129 @@
+"""Mistakes on the command line: one line that tells what to do, exit status 2, and every file as it was."""
+
+import math
+
+import numpy as np
+import pytest
+from openmm import app, unit
+
+from openmm_trajgan import FeatureSchema, FeatureTrajectories, WindowBuffer
+from openmm_trajgan.systems import alanine_dipeptide
+
+ANGLES = FeatureSchema(
+    names=("phi 2", "psi 2"), units=("rad", "rad"), periods=(2 * math.pi,) * 2, kinds=("torsion",) * 2, frame_interval=0.2
+)
+
+
+@pytest.fixture
+def refused(trajgan, tmp_path, monkeypatch):
+    """Run the command line in `tmp_path` and return the one line of its refusal; what is there must not change."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        before = {path: path.read_bytes() if path.is_file() else None for path in tmp_path.rglob("*")}
+        status, out, err = trajgan(*arguments)
+        assert status == 2, err
+        assert out == ""
+        assert {path: path.read_bytes() if path.is_file() else None for path in tmp_path.rglob("*")} == before
+        (line,) = err.splitlines()
+        assert line.startswith("trajgan: ")
+        return line
+
+    return run
+
+
+@pytest.fixture
+def series(tmp_path):
+    """Files of two and of three columns, and generated trajectories."""
+    rng = np.random.default_rng(0)
+    np.save(tmp_path / "two.npy", rng.normal(size=(100, 2)))
+    np.save(tmp_path / "three.npy", rng.normal(size=(100, 3)))
+    FeatureTrajectories([rng.normal(size=(100, 2))], ANGLES).save(tmp_path / "generated.npz")
+    (tmp_path / "text.txt").write_text("no numbers\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["train", "two.npy", "--out"], "'--out' requires an argument; see trajgan train --help"),
+        (["train", "two.npy", "three.npy", "--out", "m"], "unexpected extra argument(s) (three.npy)"),
+        (["train", "two.npy", "--out", "m", "--minuts", "3"], "No such option: --minuts"),
+        (["train", "two.npy", "--out", "m", "--minutes", "long"], "Invalid value for '--minutes'"),
+        (["backmap", "two.npy", "--out", "m", "--method", "magic"], "'magic' is not one of"),
+        (["traim"], "No such command 'traim'. Did you mean 'train'?"),
+        (["train", "two.npy"], "out: missing, expected model file to write"),
+        (["train", "--out", "m"], "data: missing, expected window buffer"),
+        (["backmap", "two.npy", "--out", "m.xtc"], "trajgan: give either --topology, a PDB file of the molecule, or --system"),
+        (["collect", "triple_well", "--out", "w"], "trajgan: --frames is missing: how many frames per replica to simulate; see"),
+        (["train", "text.txt", "--out", "m"], "text.txt: expected a window buffer, an .npy or .npz file"),
+        (
+            ["audit", "generated.npz", "three.npy", "--out", "r"],
+            "three.npy: other features than those it stands beside",
+        ),
+    ],
+)
+def test_what_is_missing_or_wrong_is_named(refused, series, arguments, words):
+    assert words in refused(*arguments)
+
+
+@pytest.mark.parametrize("command", ["audit generated.npz generated.npz", "demo", "collect triple_well --frames 5"])
+def test_no_command_takes_the_place_of_what_another_one_made(refused, trajgan, series, tmp_path, command):
+    made = {"audit": "collect", "demo": "collect", "collect": "audit"}[command.split()[0]]
+    (tmp_path / "made").mkdir()
+    (tmp_path / "made" / "config.yaml").write_text(f"# written by trajgan {made}\nseed: 1\n")
+    assert "made: not made by this command" in refused(*command.split(), "--out", "made", "--force")
+    if "audit" not in command:
+        assert "made: nothing to resume" in refused(*command.split(), "--out", "made", "--resume")
+
+
+@pytest.mark.filterwarnings("ignore:Element information is missing")  # by MDAnalysis
+def test_files_that_are_no_structures(refused, series, tmp_path):
+    (tmp_path / "bad.pdb").write_text("garbage\n")
+    stored = ("collect", "--out", "w", "--topology", "bad.pdb", "--trajectory", "text.txt")
+    assert "bad.pdb, text.txt: cannot be read together" in refused(*stored)
+    assert "--frames is for systems to simulate" in refused(*stored, "--frames", 5)
+    backmap = ("backmap", "generated.npz", "--topology", "bad.pdb", "--out", "s.xtc")
+    assert "bad.pdb: expected a PDB file, found something that OpenMM cannot read" in refused(*backmap)
+
+
+def test_conditions_that_cannot_be_simulated(refused):
+    options = ("--frames", 5, "--out", "w", "--label")
+    assert "label: expected a temperature, K above 0, found -5" in refused("collect", "trp_cage", *options, -5)
+
+
+def test_a_simulation_begun_with_resume_can_be_resumed_and_replaced(trajgan, tmp_path):
+    command = ("collect", "triple_well", "--replicas", 2, "--seed", 1, "--processes", 1, "--out", tmp_path / "w")
+    for options in (("--frames", 5, "--resume"), ("--frames", 9, "--resume"), ("--frames", 5, "--force")):
+        status, _, err = trajgan(*command, *options)
+        assert status == 0, err
+    assert WindowBuffer(tmp_path / "w").n_frames == 10
+
+
+@pytest.fixture
+def molecule(tmp_path):
+    """PDB file of alanine dipeptide."""
+    topology, positions = alanine_dipeptide.topology_and_positions()
+    with (tmp_path / "ala2.pdb").open("w") as file:
+        app.PDBFile.writeFile(topology, positions * unit.nanometer, file)
+    return tmp_path / "ala2.pdb"
+
+
+@pytest.mark.filterwarnings("ignore:Reader has no dt information")  # of PDB files
+def test_several_trajectories_after_one_option(trajgan, molecule, tmp_path):
+    out = tmp_path / "w"
+    status, _, err = trajgan("collect", "--topology", molecule, "--trajectory", molecule, molecule, molecule, "--out", out)
+    assert status == 0, err
+    assert WindowBuffer(out).streams == ("replica0000", "replica0001", "replica0002")
+
+
+@pytest.mark.filterwarnings("ignore:Reader has no dt information")  # of PDB files
+def test_columns_of_arrays_are_those_of_the_system_or_of_the_reference(trajgan, refused, molecule, tmp_path):
+    np.save(tmp_path / "generated.npy", np.random.default_rng(0).uniform(-3, 3, size=(1, 20, 2)).astype(np.float32))
+    system = ("backmap", "generated.npy", "--system", "alanine_dipeptide", "--reference", "ala2.pdb", "--out", "a.xtc")
+    assert "generated.npy: holds no time between frames; give --frame-interval" in refused(*system)
+    assert trajgan("collect", "--topology", "ala2.pdb", "--trajectory", "ala2.pdb", "--out", "md.windows")[0] == 0
+    reference = ("backmap", "generated.npy", "--topology", "ala2.pdb", "--reference", "md.windows", "--out", "b.xtc")
+    for command in ((*system, "--frame-interval", 0.2), reference):
+        status, out, err = trajgan(*command)
+        assert status == 0, err
+        assert "20 frames of 22 atoms" in out
