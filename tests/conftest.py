@@ -25,3 +25,10 @@ def coarse(coarse_errors: Callable[[], AbstractContextManager[None]]) -> Iterato
     """Audits of this test have coarse errors."""
     with coarse_errors():
         yield
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Statistical tests run the same lines many times over: tracing these for coverage would cost time and show nothing new."""
+    for item in items:
+        if item.get_closest_marker("statistical"):
+            item.add_marker("no_cover")
