@@ -13,6 +13,7 @@ from openmm_trajgan.analysis.inputs import Source, as_trajectories
 from openmm_trajgan.errors import InputError
 from openmm_trajgan.schema import FeatureSchema, FeatureTrajectories
 
+CHUNK = 2**18  # frames that enter covariances at once
 FITTED_FRAMES = 20_000  # k-means is fitted on at most so many, evenly spaced
 MOST_MICROSTATES = 30
 LEAST_CONNECTED = 0.98  # share of the transitions inside the largest connected set, below which a part of space is missing
@@ -128,15 +129,19 @@ class SlowCoordinates:
         frames = np.concatenate(trajectories.values)
         spread = frames.std(axis=0, dtype=np.float64)
         scale = np.where(trajectories.schema.periodic | (spread == 0), 1, spread).astype(np.float32)
-        series = [encoded(one, scale, trajectories.schema).astype(np.float64) for one in trajectories if len(one) > lag]
-        if not series:
+        pieces = [one[start : start + CHUNK + lag] for one in trajectories for start in range(0, len(one) - lag, CHUNK)]
+        if not pieces:
             return None
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # deeptime's import
             from deeptime.decomposition import TICA
 
+            covariances = TICA.covariance_estimator(lagtime=lag)
             try:
-                model = TICA(lagtime=lag, dim=n_coordinates).fit_fetch(series)
+                for piece in pieces:
+                    points = encoded(piece, scale, trajectories.schema).astype(np.float64)
+                    covariances.partial_fit((points[:-lag], points[lag:]))
+                model = TICA(lagtime=lag, dim=n_coordinates).fit_from_covariances(covariances).fetch_model()
             except (ValueError, ArithmeticError, np.linalg.LinAlgError):
                 return None
         vectors = np.asarray(model.instantaneous_coefficients)[:, : model.output_dimension]

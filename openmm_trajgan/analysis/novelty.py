@@ -158,7 +158,7 @@ class TrainingWindows:
 
     def along_first(self) -> FloatArray:
         """Return the first principal component of all windows, ``(n_windows,)``."""
-        return np.concatenate([self.embed(self.frames, part)[:, 0] for part in self._parts()])
+        return np.concatenate([self.embed(self.frames, part)[:, 0].copy() for part in self._parts()])  # a view keeps the rest
 
     def _parts(self) -> list[NDArray[np.int64]]:
         return np.split(self.starts, range(MOST_IN_TREE, len(self.starts), MOST_IN_TREE))

@@ -1,14 +1,13 @@
 """Processes whose law is known exactly, as feature trajectories."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy.signal import lfilter, lfiltic
 
-from openmm_trajgan.analysis import yardstick
 from openmm_trajgan.analysis.audit import Audit, audit
 from openmm_trajgan.schema import FeatureSchema, FeatureTrajectories
 
@@ -67,24 +66,8 @@ def wells(torsions: FeatureSchema) -> Process:
     return make
 
 
-@contextmanager
-def coarse_errors() -> Iterator[None]:
-    """Audits with fewer resamples, which are quick."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(yardstick, "N_RESAMPLES", 30)
-        patch.setattr(yardstick, "N_DRAWS", 8)
-        yield
-
-
-@pytest.fixture
-def coarse() -> Iterator[None]:
-    """Audits of this test have coarse errors."""
-    with coarse_errors():
-        yield
-
-
 @pytest.fixture(scope="session")
-def wells_audit(wells: Process) -> Audit:
+def wells_audit(wells: Process, coarse_errors: Callable[[], AbstractContextManager[None]]) -> Audit:
     """An audit with training data and baselines; the generated data change state twice as often, and all texts are nasty."""
     schema = FeatureSchema(names=("<script>", "$psi$ & co"), units=("rad", "rad"), periods=(TWO_PI, TWO_PI), frame_interval=0.5)
     sets = [

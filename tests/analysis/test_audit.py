@@ -95,14 +95,14 @@ def test_training_windows_are_recognised(md):
     assert "windows are nearer to the training data than those of MD" in result.group("copying").sentence
 
 
-def test_without_training_data_copying_is_not_judged_and_it_says_so(md, wells):
+def test_without_training_data_copying_is_not_judged_and_it_says_so(md, wells, coarse):
     result = audit(md[0], wells(3, n_replicas=5))
     assert standings(result)["copying"] == "not judged"
     assert {one.information for one in result.figures} == {None}
     assert "pass train=" in result.warnings[0]
 
 
-def test_windows_too_short_to_tell_are_not_judged(md, wells):
+def test_windows_too_short_to_tell_are_not_judged(md, wells, coarse):
     windows = FeatureTrajectories(np.split(wells(3).values[0], 250), md[0].schema)
     result = audit(md[0], windows, md[1])
     by_name = {one.figure.name: one for one in result.figures}
@@ -112,14 +112,15 @@ def test_windows_too_short_to_tell_are_not_judged(md, wells):
     assert any("“displacement JSD, k = 64”: its series are shorter than 128 frames." in warning for warning in result.warnings)
 
 
-def test_json_is_complete_and_the_same_for_a_seed(md, wells, tmp_path):
-    generated = FeatureTrajectories(wells(3).values, md[0].schema, None, {"model": "a.trajgan"})
+def test_json_is_complete_and_the_same_for_a_seed(wells, tmp_path, coarse):
+    held_out, train = wells(1, n_frames=3000), wells(2, n_frames=3000)
+    generated = FeatureTrajectories(wells(3).values, held_out.schema, None, {"model": "a.trajgan"})
     for name in ("one", "two"):
-        audit(md[0], generated, md[1], seed=5).to_json(tmp_path / name)
+        audit(held_out, generated, train, seed=5).to_json(tmp_path / name)
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
     content = json.loads((tmp_path / "one").read_text())
     assert (content["format"], content["version"], content["seed"]) == ("openmm-trajgan audit", 2, 5)
-    assert content["schema"]["digest"] == md[0].schema.digest
+    assert content["schema"]["digest"] == held_out.schema.digest
     assert content["provenance"]["generated"]["model"] == "a.trajgan"
     assert len(content["provenance"]["train"]["sha256"]) == 64
     assert content["lengths"]["generated"] == "10,000 frames (5 ns) in one series"
@@ -131,7 +132,7 @@ def test_json_is_complete_and_the_same_for_a_seed(md, wells, tmp_path):
     assert set(first) <= documented
 
 
-def test_baselines_stand_in_the_same_table(md, wells):
+def test_baselines_stand_in_the_same_table(md, wells, coarse):
     result = audit(md[0], wells(3, n_replicas=5), md[1], baselines=True)
     assert list(result.baselines) == ["MSM", "VAR(1)", "bootstrap"]
     names = [one.figure.name for one in result.figures]
@@ -143,7 +144,7 @@ def test_baselines_stand_in_the_same_table(md, wells):
         audit(md[0], wells(3), baselines=True)
 
 
-def test_a_baseline_that_cannot_be_made_is_a_warning(line):
+def test_a_baseline_that_cannot_be_made_is_a_warning(line, coarse):
     rng = np.random.default_rng(1)
     held_out, generated = (FeatureTrajectories([rng.normal(size=(4000, 1)).cumsum(axis=0) % 5], line) for _ in range(2))
     drifting = FeatureTrajectories([np.linspace(0, 5, 4000)[:, None]], line)
@@ -152,7 +153,7 @@ def test_a_baseline_that_cannot_be_made_is_a_warning(line):
     assert any(warning.startswith("No baseline MSM: ") for warning in result.warnings)
 
 
-def test_a_buffer_and_arrays_will_do(md):
+def test_a_buffer_and_arrays_will_do(md, coarse):
     class Buffer:
         def trajectories(self):
             return md[0]
@@ -162,14 +163,14 @@ def test_a_buffer_and_arrays_will_do(md):
     assert audit(arrays, arrays[:2]).reference.schema.names == ("feature 0", "feature 1")
 
 
-def test_chosen_pairs():
+def test_chosen_pairs(coarse):
     schema = FeatureSchema(names=("a", "b", "c"), units=("", "", ""), periods=(None, None, None))
     data = FeatureTrajectories([np.random.default_rng(1).normal(size=(500, 3))], schema)
     assert audit(data, data, pairs=[("a", "c")]).yardstick.pairs == (("a", "c"),)
     assert audit(data, data).yardstick.pairs == (("a", "b"), ("b", "c"))
 
 
-def test_what_the_data_cannot_support_is_said_in_sentences(line):
+def test_what_the_data_cannot_support_is_said_in_sentences(line, coarse):
     schema = FeatureSchema(names=("x", "still"), units=("", ""), periods=(None, None))
     walk = np.cumsum(np.random.default_rng(1).normal(size=(300, 1)), axis=0)
     short = FeatureTrajectories([np.concatenate([walk, np.ones((300, 1))], axis=1)], schema)
@@ -180,7 +181,7 @@ def test_what_the_data_cannot_support_is_said_in_sentences(line):
 
 
 @pytest.mark.parametrize("case", ["one state", "constant feature", "one short trajectory", "generated shorter than a lag"])
-def test_degenerate_input_gives_a_report(case, wells, line, tmp_path):
+def test_degenerate_input_gives_a_report(case, wells, line, tmp_path, coarse):
     rng = np.random.default_rng(1)
     reference, generated = wells(1), wells(2)
     if case == "one state":

@@ -1,6 +1,9 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 
+from openmm_trajgan.analysis import kinetics
 from openmm_trajgan.analysis.kinetics import ImpliedTimescales, Microstates, SlowCoordinates, implied_timescales, lag_ladder
 from openmm_trajgan.errors import InputError, SchemaMismatchError
 from openmm_trajgan.schema import FeatureSchema, FeatureTrajectories
@@ -153,6 +156,20 @@ def test_one_feature_has_one_slow_coordinate(ou):
     slow = SlowCoordinates.fit(data, 5)
     assert slow.n_coordinates == 1
     assert abs(np.corrcoef(slow.project(data.values[0], 1)[:, 0], data.values[0][:, 0])[0, 1]) > 0.9999
+
+
+def test_slow_coordinates_of_pieces_are_those_of_all_frames_in_less_memory(wells, monkeypatch):
+    """Angles enter as four float64 numbers, 32 bytes, of every frame and of the one a lag later."""
+    data = wells(1, n_replicas=2, n_frames=50_000)
+    whole = SlowCoordinates.fit(data, 5)
+    monkeypatch.setattr(kinetics, "CHUNK", 3000)
+    tracemalloc.start()
+    pieces = SlowCoordinates.fit(data, 5)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    np.testing.assert_allclose(pieces.vectors, whole.vectors, rtol=1e-6)
+    np.testing.assert_allclose(pieces.mean, whole.mean, rtol=1e-6, atol=1e-9)
+    assert peak < 64 * data.n_frames
 
 
 def test_slow_coordinates_of_data_that_have_none(line, ou):

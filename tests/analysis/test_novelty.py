@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -139,6 +141,18 @@ def test_many_windows_are_searched_in_parts_and_give_the_same(held_out, train, m
     np.testing.assert_allclose(in_parts.edges, metric.edges, rtol=1e-9)
     points = metric.training.embed(held_out.values[0], np.arange(0, 19_000, 37))
     np.testing.assert_allclose(in_parts.training.distances(points), metric.training.distances(points), rtol=1e-9)
+
+
+def test_borders_of_many_windows_take_little_memory(train, monkeypatch):
+    """Of the ten numbers of an embedded window one is kept, 8 bytes, and once more to put the parts together."""
+    monkeypatch.setattr(novelty, "MOST_IN_TREE", 500)
+    training = TrainingWindows.fit(train, 16)
+    tracemalloc.start()
+    first = training.along_first()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    np.testing.assert_allclose(first, training.embed(training.frames, training.starts)[:, 0], rtol=1e-9)
+    assert peak < 2.5 * first.nbytes + 500 * 2000  # and what embedding 500 windows takes
 
 
 def test_figures_equal_those_of_the_distances(metric):

@@ -32,13 +32,6 @@ def measured(yardstick, md):
     return yardstick.measure(md[1])
 
 
-@pytest.fixture
-def quick(monkeypatch):
-    """Few resamples, where the numbers do not matter."""
-    monkeypatch.setattr(module, "N_RESAMPLES", 20)
-    monkeypatch.setattr(module, "N_DRAWS", 8)
-
-
 def by_name(figures):
     return {one.figure.name: one for one in figures}
 
@@ -74,7 +67,7 @@ def test_md_lies_in_the_range_of_md_of_its_length(yardstick, monkeypatch):
     assert abs(np.mean(shares) - 0.9) < 4 * np.std(shares, ddof=1) / np.sqrt(len(shares))
 
 
-def test_intervals_widen_where_blocks_are_short_beside_the_slowest_process(yardstick, md, quick):
+def test_intervals_widen_where_blocks_are_short_beside_the_slowest_process(yardstick, md, coarse):
     """Blocks of one relaxation time: variances by 1/(1 - (1 - 1/e)), beside a tenth more for blocks of ten."""
     slowest = (yardstick.block_length / relaxations for relaxations in (10.0, 1.0))
     measured = (by_name(replace(yardstick, slowest=time).measure(md[1])) for time in slowest)
@@ -91,7 +84,7 @@ def test_values_are_those_of_all_frames(yardstick, measured, md):
         np.testing.assert_allclose(found, expected)
 
 
-def test_the_same_seed_gives_the_same_and_another_not(md, quick):
+def test_the_same_seed_gives_the_same_and_another_not(md, coarse):
     reference, generated, train = md
     one, same, other = (Yardstick.fit(reference, [generated], train, seed=seed).measure(generated) for seed in (0, 0, 1))
     numbers = [[(figure.estimate, figure.p_value, figure.floor) for figure in figures] for figures in (one, same, other)]
@@ -113,7 +106,7 @@ def test_data_of_another_law_are_unlike_md(yardstick, md):
     assert shifted["displacement JSD, k = 1"].verdict == "like MD"
 
 
-def test_the_error_of_the_training_data_is_one_in_its_own_unit(yardstick, md, quick):
+def test_the_error_of_the_training_data_is_one_in_its_own_unit(yardstick, md, coarse):
     found = [one for one in yardstick.measure(md[2]) if one.information_ratio is not None]
     assert len(found) > 8
     for one in found:
@@ -158,7 +151,7 @@ def test_the_reference_keeps_its_blocks_beside_much_longer_data():
     assert Yardstick.fit(reference, [much]).reference.n_blocks >= 20
 
 
-def test_without_training_data_nothing_is_said_about_copying(md, quick):
+def test_without_training_data_nothing_is_said_about_copying(md, coarse):
     reference, generated, _ = md
     yardstick = Yardstick.fit(reference, [generated])
     figures = yardstick.measure(generated)
@@ -185,7 +178,7 @@ def test_bins_span_everything_that_will_be_measured(md):
     assert yardstick.metrics[0].observables[0].edges[0][-1] == far.values[0].max()
 
 
-def test_a_reference_without_memory_has_no_kinetics_but_all_the_rest(quick):
+def test_a_reference_without_memory_has_no_kinetics_but_all_the_rest(coarse):
     reference, generated = (
         FeatureTrajectories([np.random.default_rng(seed).normal(size=(3000, 1))], process(1, 10).schema) for seed in (1, 2)
     )
@@ -198,7 +191,7 @@ def test_a_reference_without_memory_has_no_kinetics_but_all_the_rest(quick):
 
 
 @pytest.mark.parametrize("n_frames", [1, 2, 30, 60, 250])
-def test_data_of_a_few_frames_are_measured_as_far_as_they_go(yardstick, measured, n_frames, quick):
+def test_data_of_a_few_frames_are_measured_as_far_as_they_go(yardstick, measured, n_frames, coarse):
     found = yardstick.measure(process(7, n_frames))
     assert len(found) == len(measured)
     for one in found:

@@ -8,6 +8,7 @@ without the waiting for a processor that other jobs have, which Linux tells; the
 
 import argparse
 import json
+import os
 import resource
 import statistics
 import subprocess
@@ -65,9 +66,10 @@ def waited() -> float:
 def measure(path: Path, n_batches: int) -> dict[str, float]:
     """Seconds until windows can be drawn, milliseconds for a batch, megabytes at most, with what importing alone takes."""
     imported = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    start, waited_before = time.perf_counter(), waited()
+    start, waited_before, before = time.perf_counter(), waited(), os.times()
     windows = WindowBuffer(path).windows(LENGTH)
-    opened, opened_alone = time.perf_counter() - start, time.perf_counter() - start - (waited() - waited_before) / 1e3
+    opened, after = time.perf_counter() - start, os.times()
+    opened_alone = opened - (waited() - waited_before) / 1e3
     batch = min(BATCH, max(MOST_VALUES // (LENGTH * windows.n_features), FEWEST_WINDOWS))
     rng, times, alone, processor_times = np.random.default_rng(1), [], [], []
     for _ in range(n_batches):
@@ -81,6 +83,8 @@ def measure(path: Path, n_batches: int) -> dict[str, float]:
         "batch": batch,
         "open_seconds": round(opened, 3),
         "open_seconds_without_waiting": round(opened_alone, 3),
+        "open_processor_seconds": round(after.user - before.user + after.system - before.system, 3),
+        "of_it_in_the_system": round(after.system - before.system, 3),
         "sample_ms": round(statistics.median(times), 2),
         "sample_ms_without_waiting": round(statistics.median(alone), 2),
         "sample_processor_ms": round(statistics.median(processor_times), 2),

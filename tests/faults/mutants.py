@@ -3,8 +3,9 @@
 Run ``python tests/faults/mutants.py --out mutants.json``; the same command goes on where an earlier one stopped. A mutant changes a
 comparison, operator, condition, number or truth value, or leaves out one call. The tests that execute its line run in a forked
 child, which has torch and OpenMM already, quick ones first, until one fails. Survivors are listed with the line they change, for
-people to judge; ``--survivors`` tries these again after the tests have changed. (Of the well-kept tools, cosmic-ray starts Python
-and torch anew for every mutant; mutmut makes three times as many, most of them in the texts of messages, without a switch.)
+people to judge; ``--survivors`` tries these again after the tests have changed, ``--sample`` draws some at random. (Of well-kept
+tools, cosmic-ray starts Python and torch anew for every mutant; mutmut makes three times as many, most of them in the texts of
+messages, without a switch.)
 """
 
 import argparse
@@ -13,6 +14,7 @@ import copy
 import gc
 import json
 import os
+import random
 import resource
 import signal
 import sys
@@ -161,7 +163,7 @@ def outcome(name: str, code: CodeType, tests: list[str], seconds: int) -> str:
     return "killed" if os.WEXITSTATUS(status) else "survived"
 
 
-def main(modules: list[str], out: Path, again: bool) -> None:
+def main(modules: list[str], tests: list[str], sample: int | None, out: Path, again: bool) -> None:
     """Test the mutants of modules and write after each what became of it."""
     import hypothesis
 
@@ -170,7 +172,7 @@ def main(modules: list[str], out: Path, again: bool) -> None:
     hypothesis.settings.load_profile("mutants")
     os.chdir(ROOT)
     with Covered() as covered:  # which loads all that the children will need
-        if run(TESTS, covered):
+        if run(tests, covered):
             raise RuntimeError("the tests fail without any change")
     for name in [name for name in sys.modules if name.partition(".")[0] in ("openmm_trajgan", "tests")]:
         del sys.modules[name]
@@ -184,11 +186,14 @@ def main(modules: list[str], out: Path, again: bool) -> None:
         before = results.get(module, {})
         known = {place: found for place, found in before.items() if place in every and not (again and found == "survived")}
         results[module] = known
-        for place, (lines, tree) in tqdm(every.items(), module):
+        drawn = list(every)
+        random.Random(1).shuffle(drawn)
+        for place in tqdm(drawn[:sample], module):
             if place not in known:
-                tests = covered.tests(path, lines)
-                seconds = 10 + 2 * int(sum(covered.seconds[test] for test in tests))
-                known[place] = outcome(name, compile(tree, str(path), "exec"), tests, seconds)
+                lines, tree = every[place]
+                fitting = covered.tests(path, lines)
+                seconds = 10 + 2 * int(sum(covered.seconds[test] for test in fitting))
+                known[place] = outcome(name, compile(tree, str(path), "exec"), fitting, seconds)
                 write(out, results)
 
 
@@ -207,7 +212,9 @@ def write(out: Path, results: dict[str, dict[str, str]]) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--modules", nargs="+", default=MODULES, choices=MODULES)
+    parser.add_argument("--tests", nargs="+", default=TESTS, help="files or folders of tests")
+    parser.add_argument("--sample", type=int, help="test so many of each module, drawn at random, always the same ones")
     parser.add_argument("--survivors", action="store_true", help="try those again that survived before")
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write, and to go on from")
     arguments = parser.parse_args()
-    main(arguments.modules, arguments.out.absolute(), arguments.survivors)
+    main(arguments.modules, arguments.tests, arguments.sample, arguments.out.absolute(), arguments.survivors)

@@ -4,6 +4,7 @@ import json
 
 import MDAnalysis
 import numpy as np
+import pytest
 from openmm import app
 
 from openmm_trajgan.backmap import to_universe, write_universe
@@ -11,6 +12,8 @@ from openmm_trajgan.buffer import WindowBuffer
 from openmm_trajgan.schema import FeatureTrajectories
 from openmm_trajgan.systems import alanine_dipeptide
 from openmm_trajgan.windows.from_universe import from_universe
+
+pytestmark = pytest.mark.usefixtures("coarse")
 
 
 def test_an_audit_that_falls_below_the_threshold_ends_with_status_3_after_the_report(trajgan, tmp_path):

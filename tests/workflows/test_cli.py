@@ -69,7 +69,7 @@ def test_other_endings_keep_the_schema(trajgan, model, tmp_path):
     assert loaded.values[0].shape == (9, 2)
 
 
-def test_audit_takes_what_train_and_generate_made(trajgan, model, folder_of_npy, tmp_path):
+def test_audit_takes_what_train_and_generate_made(trajgan, model, folder_of_npy, tmp_path, coarse):
     generated = tmp_path / "gen.npy"
     assert trajgan("generate", model, "--frames", 300, "--out", generated)[0] == 0
     report = tmp_path / "report"
@@ -159,7 +159,7 @@ def test_existing_output_is_never_overwritten_by_accident(trajgan, model, folder
     assert model.read_bytes() != before
 
 
-def test_force_replaces_only_what_is_ours_and_only_for_good_input(trajgan, model, folder_of_npy, tmp_path, untouched):
+def test_force_replaces_only_what_is_ours_and_only_for_good_input(trajgan, model, folder_of_npy, tmp_path, untouched, coarse):
     theirs = tmp_path / "project"
     theirs.mkdir()
     (theirs / "config.yaml").write_text("mine: 1\n")

@@ -8,11 +8,7 @@ import pytest
 
 OPTIONS = ("--frame-interval", 1.0)
 
-
-@pytest.fixture(autouse=True)
-def _coarse(monkeypatch):
-    monkeypatch.setattr("openmm_trajgan.analysis.yardstick.N_RESAMPLES", 20)
-    monkeypatch.setattr("openmm_trajgan.analysis.yardstick.N_DRAWS", 4)
+pytestmark = pytest.mark.usefixtures("coarse")
 
 
 def wells(n_frames, n_features=2, seed=0):
