@@ -242,6 +242,14 @@ class FeatureTrajectories:
         """The independent replicas, each once, in order of appearance."""
         return tuple(dict.fromkeys(self.replicas))
 
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all values, 64 hexadecimal digits."""
+        total = hashlib.sha256()
+        for series in self.values:
+            total.update(series.tobytes())
+        return total.hexdigest()
+
     def select(self, replicas: Iterable[str]) -> "FeatureTrajectories":
         """Return the series of the named replicas.
 

@@ -1,9 +1,8 @@
 """Generated data against held-out MD, every figure beside MD against MD."""
 
 import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -11,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from openmm_trajgan.analysis.audit_json import json_text
 from openmm_trajgan.analysis.baselines import BASELINES
 from openmm_trajgan.analysis.inputs import Source, as_trajectories, is_universe
 from openmm_trajgan.analysis.literature import LiteratureFigure, mdgen_figures
 from openmm_trajgan.analysis.metric import NOUNS, Group
 from openmm_trajgan.analysis.support import data_warnings, listed, missing_numbers
-from openmm_trajgan.analysis.uncertainty import Estimate
 from openmm_trajgan.analysis.verdict import FAILING, SIGNIFICANCE, FigureOfMerit, GroupVerdict, group_verdict, length_in_words
 from openmm_trajgan.analysis.yardstick import BLOCK_RELAXATIONS, Yardstick
 from openmm_trajgan.errors import InputError
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from openmm_trajgan.analysis.structure import Energy
     from openmm_trajgan.analysis.structure_comparison import StructureComparison
 
-FORMAT_VERSION = 2
 JUDGED_BY_LENGTH: tuple[Group, ...] = ("distribution", "dynamics", "kinetics")
 N_SKETCHES = 3
 
@@ -186,44 +184,7 @@ class Audit:
         ``provenance``, ``package``, ``command``, ``seed``. An estimate is an object of ``value``, ``low``, ``high``; infinite
         and missing numbers are null.
         """
-        yardstick = self.yardstick
-        schema = self.reference.schema
-        content = {
-            "format": "openmm-trajgan audit",
-            "version": FORMAT_VERSION,
-            "package": self.package,
-            "command": self.command,
-            "seed": yardstick.seed,
-            "schema": {"digest": schema.digest, "names": schema.names, "units": schema.units},
-            "frame_interval_ps": self.frame_interval,
-            "lengths": self.lengths(),
-            "n_frames": {name: data.n_frames for name, data in self.sets().items()},
-            "verdict": self.headline(),
-            "worth": self.worth,
-            "groups": [
-                {
-                    "group": one.group,
-                    "standing": one.standing,
-                    "md_equivalent_frames": _estimate(one.md_equivalent),
-                    "sentence": one.sentence,
-                }
-                for one in self.groups
-            ],
-            "figures": [_figure(one) for one in self.figures],
-            "baselines": {name: [_figure(one) for one in figures] for name, figures in self.baselines.items()},
-            "literature": [asdict(one) for one in self.literature],
-            "structure": None
-            if self.structure is None
-            else asdict(self.structure) | {"validity": self.structure.validity.as_dict()},
-            "choices": self.choices(),
-            "implied_timescales_frames": {
-                "lags": yardstick.timescales.lags.tolist(),
-                "reference": yardstick.timescales.values.tolist(),
-            },
-            "warnings": self.warnings,
-            "provenance": {name: {"sha256": digest(data), **data.provenance} for name, data in self.sets().items()},
-        }
-        text = json.dumps(_rounded(content), indent=1, ensure_ascii=False, allow_nan=False)
+        text = json_text(self)
         with replacing(Path(path)) as file:
             file.write(text.encode() + b"\n")
 
@@ -376,41 +337,11 @@ def audit(
     return Audit(figures, groups, warnings, yardstick, judged, trained, measured, compared, structures[1])
 
 
-def digest(data: FeatureTrajectories) -> str:
-    """Return the SHA-256 of all values, to tell later which data were judged."""
-    total = hashlib.sha256()
-    for series in data:
-        total.update(np.ascontiguousarray(series).tobytes())
-    return total.hexdigest()
-
-
 def _require_held_out(reference: FeatureTrajectories, train: FeatureTrajectories | None) -> None:
     digests = {hashlib.sha256(series.tobytes()).digest() for series in train or ()}
     for name, series in zip(reference.replicas, reference, strict=True):
         if hashlib.sha256(series.tobytes()).digest() in digests:
             raise InputError(f"reference: series {name!r} is in the training data too; judge by trajectories the model never saw")
-
-
-def _figure(one: FigureOfMerit) -> dict[str, Any]:
-    return {
-        "name": one.figure.name,
-        "group": one.figure.group,
-        "kind": one.figure.kind,
-        "unit": one.figure.unit,
-        "meaning": one.figure.meaning,
-        "estimate": _estimate(one.estimate),
-        "sampling_floor": _estimate(one.floor),
-        "information_floor": one.information,
-        "information_ratio": one.information_ratio,
-        "md_equivalent_frames": _estimate(one.md_equivalent),
-        "p_value": one.p_value,
-        "verdict": one.verdict,
-        "missing": None if one.missing is None else one.missing.reason,
-    }
-
-
-def _estimate(estimate: Estimate | None) -> dict[str, float] | None:
-    return None if estimate is None else {"value": estimate.value, "low": estimate.low, "high": estimate.high}
 
 
 def _frame_interval(*sets: FeatureTrajectories) -> float | None:
@@ -422,12 +353,3 @@ def _length(data: FeatureTrajectories, frame_interval: float | None) -> str:
     if frame_interval is not None:
         text += f" ({data.n_frames * frame_interval / 1000:.4g} ns)"
     return f"{text} in {len(data)} series" if len(data) > 1 else f"{text} in one series"
-
-
-def _rounded(content: Any) -> Any:
-    """Six significant digits, and None for a number that is not finite."""
-    if isinstance(content, float):
-        return float(f"{content:.6g}") if np.isfinite(content) else None
-    if isinstance(content, dict):
-        return {key: _rounded(value) for key, value in content.items()}
-    return [_rounded(value) for value in content] if isinstance(content, list | tuple) else content

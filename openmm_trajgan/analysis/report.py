@@ -86,8 +86,6 @@ def _structures(figures: Sequence[FigureBase]) -> list[Picture]:
 
 
 def _provenance(audit: "Audit") -> dict[str, list[tuple[str, str]]]:
-    from openmm_trajgan.analysis.audit import digest
-
     packages = ("openmm-trajgan", "numpy", "scipy", "deeptime", "matplotlib")
     schema = audit.reference.schema
     found = {
@@ -101,5 +99,5 @@ def _provenance(audit: "Audit") -> dict[str, list[tuple[str, str]]]:
         ]
     }
     for name, data in audit.sets().items():
-        found[name] = [("SHA-256 of the values", digest(data)), *sorted(data.provenance.items())]
+        found[name] = [("SHA-256 of the values", data.digest), *sorted(data.provenance.items())]
     return found

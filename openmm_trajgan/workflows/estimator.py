@@ -1,6 +1,5 @@
 """Fit and generate: the model as one object."""
 
-import hashlib
 import sys
 import time
 import warnings
@@ -174,9 +173,9 @@ class TrajGAN:
             "context_length": trainer.generator.config.context_length,
             "config": trainer.config.as_dict(),
             "features": buffer.schema.digest,
-            "data": _digest(trajectories),
+            "data": trajectories.digest[:16],
             "labels": by_replica,
-            "validation": None if validation is None else _digest(validation),
+            "validation": None if validation is None else validation.digest[:16],
         }
         if state is not None and path is not None:
             for name, value in run.items():
@@ -386,11 +385,3 @@ def _require_device(device: str) -> None:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         raise InputError(f"device {device!r} is not available here ({str(error).splitlines()[0]}); use 'cpu'") from error
-
-
-def _digest(trajectories: FeatureTrajectories) -> str:
-    """Hash of all frames, 16 hexadecimal digits."""
-    digest = hashlib.sha256()
-    for series in trajectories:
-        digest.update(series.tobytes())
-    return digest.hexdigest()[:16]

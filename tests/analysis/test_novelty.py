@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from openmm_trajgan.analysis import novelty
+from openmm_trajgan.analysis import novelty, training_windows
 from openmm_trajgan.analysis.blocks import Blocks
 from openmm_trajgan.analysis.novelty import NearestTrainingWindow, TrainingWindows, nearest_window_distances
 from openmm_trajgan.errors import InputError, SchemaMismatchError
@@ -119,7 +119,7 @@ def test_data_off_the_manifold_are_further_away(metric, held_out, wells):
 def test_distances_equal_brute_force_in_the_space_of_all_components(ou, monkeypatch):
     """With as many components as numbers in a window, the embedding rotates windows divided by the standard deviation."""
     train, data = ou(1, n_replicas=2, n_frames=150), ou(2, n_replicas=2, n_frames=60)
-    monkeypatch.setattr(novelty, "CHUNK", 100)  # seams between chunks are met too
+    monkeypatch.setattr(training_windows, "CHUNK", 100)  # seams between chunks are met too
     windows = [
         np.concatenate([np.lib.stride_tricks.sliding_window_view(series[:, 0], 5) for series in part]) for part in (train, data)
     ]
@@ -134,7 +134,7 @@ def tally_of(distances, metric, region=0):
 
 
 def test_many_windows_are_searched_in_parts_and_give_the_same(held_out, train, metric, monkeypatch):
-    monkeypatch.setattr(novelty, "MOST_IN_TREE", 7000)  # three trees for the 20,000 windows
+    monkeypatch.setattr(training_windows, "MOST_IN_TREE", 7000)  # three trees for the 20,000 windows
     in_parts = NearestTrainingWindow.fit(held_out, train, queries_per_block=40)
     assert [len(tree.data) for tree in in_parts.training._trees()] == [7000, 7000, 20_000 - 15 - 14_000]
     np.testing.assert_allclose(in_parts.borders, metric.borders, rtol=1e-9)
@@ -145,7 +145,7 @@ def test_many_windows_are_searched_in_parts_and_give_the_same(held_out, train, m
 
 def test_borders_of_many_windows_take_little_memory(train, monkeypatch):
     """Of the ten numbers of an embedded window one is kept, 8 bytes, and once more to put the parts together."""
-    monkeypatch.setattr(novelty, "MOST_IN_TREE", 500)
+    monkeypatch.setattr(training_windows, "MOST_IN_TREE", 500)
     training = TrainingWindows.fit(train, 16)
     tracemalloc.start()
     first = training.along_first()

@@ -32,3 +32,36 @@ def folder_of_npy(tmp_path):
             series[frame] = 0.9 * series[frame - 1] + rng.normal(size=2)
         np.save(folder / f"run{index}.npy", series)
     return folder
+
+
+@pytest.fixture
+def train_options():
+    """Options of the shortest training there is."""
+    return ("--frame-interval", "1.0", "--window-length", "8", "--steps", "4", "--seed", "1")
+
+
+@pytest.fixture
+def model(trajgan, train_options, folder_of_npy, tmp_path):
+    """Model of these three trajectories."""
+    path = tmp_path / "model.trajgan"
+    status, _, err = trajgan("train", folder_of_npy, *train_options, "--out", path)
+    assert status == 0, err
+    return path
+
+
+@pytest.fixture
+def refused(trajgan, tmp_path, monkeypatch):
+    """Run the command line in `tmp_path` and return the one line of its refusal; what is there must not change."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        before = {path: path.read_bytes() if path.is_file() else None for path in tmp_path.rglob("*")}
+        status, out, err = trajgan(*arguments)
+        assert status == 2, err
+        assert out == ""
+        assert {path: path.read_bytes() if path.is_file() else None for path in tmp_path.rglob("*")} == before
+        (line,) = err.splitlines()
+        assert line.startswith("trajgan: ")
+        return line
+
+    return run

@@ -11,16 +11,6 @@ import yaml
 
 from openmm_trajgan import FeatureTrajectories, TrajGAN
 
-TRAIN = ("--frame-interval", "1.0", "--window-length", "8", "--steps", "4", "--seed", "1")
-
-
-@pytest.fixture
-def model(trajgan, folder_of_npy, tmp_path):
-    path = tmp_path / "model.trajgan"
-    status, _, err = trajgan("train", folder_of_npy, *TRAIN, "--out", path)
-    assert status == 0, err
-    return path
-
 
 def assert_refused(result, *words, untouched):
     """Exit 2, one line that holds the words, no traceback, and no new file."""
@@ -107,27 +97,27 @@ def test_every_command_has_help(trajgan):
         assert "--config" in out
 
 
-def test_missing_file(trajgan, tmp_path, untouched):
-    result = trajgan("train", tmp_path / "nothing", *TRAIN, "--out", tmp_path / "m.trajgan")
+def test_missing_file(trajgan, train_options, tmp_path, untouched):
+    result = trajgan("train", tmp_path / "nothing", *train_options, "--out", tmp_path / "m.trajgan")
     assert_refused(result, "nothing", "no such file or folder", untouched=untouched())
     result = trajgan("generate", tmp_path / "m.trajgan", "--frames", 5, "--out", tmp_path / "g.npy")
     assert_refused(result, "m.trajgan", "no such file", untouched=untouched())
 
 
-def test_wrong_shape(trajgan, tmp_path, folder_of_npy, untouched):
+def test_wrong_shape(trajgan, train_options, tmp_path, folder_of_npy, untouched):
     np.save(folder_of_npy / "run9.npy", np.zeros((10, 3)))
-    result = trajgan("train", folder_of_npy, *TRAIN, "--out", tmp_path / "m.trajgan")
+    result = trajgan("train", folder_of_npy, *train_options, "--out", tmp_path / "m.trajgan")
     assert_refused(result, "run9.npy", "expected shape (n_frames, 2)", "found (10, 3)", untouched=untouched())
     np.save(folder_of_npy / "run9.npy", np.zeros(10))
-    result = trajgan("train", folder_of_npy, *TRAIN, "--out", tmp_path / "m.trajgan")
+    result = trajgan("train", folder_of_npy, *train_options, "--out", tmp_path / "m.trajgan")
     assert_refused(result, "run9.npy", "found shape (10,)", untouched=untouched())
 
 
-def test_nan_is_named(trajgan, tmp_path, folder_of_npy, untouched):
+def test_nan_is_named(trajgan, train_options, tmp_path, folder_of_npy, untouched):
     series = np.load(folder_of_npy / "run1.npy")
     series[17, 1] = np.nan
     np.save(folder_of_npy / "run1.npy", series)
-    result = trajgan("train", folder_of_npy, *TRAIN, "--out", tmp_path / "m.trajgan")
+    result = trajgan("train", folder_of_npy, *train_options, "--out", tmp_path / "m.trajgan")
     assert_refused(result, "run1.npy", "frame 17, column 1 is nan", untouched=untouched())
 
 
@@ -150,16 +140,18 @@ def test_model_of_other_features(trajgan, model, tmp_path, untouched):
     assert_refused(result, "other features", "use data collected with the same features", untouched=untouched())
 
 
-def test_existing_output_is_never_overwritten_by_accident(trajgan, model, folder_of_npy, tmp_path, untouched):
+def test_existing_output_is_never_overwritten_by_accident(trajgan, train_options, model, folder_of_npy, tmp_path, untouched):
     before = model.read_bytes()
-    result = trajgan("train", folder_of_npy, *TRAIN, "--out", model)
+    result = trajgan("train", folder_of_npy, *train_options, "--out", model)
     assert_refused(result, str(model), "exists already", "--force", untouched=untouched())
     assert model.read_bytes() == before
-    assert trajgan("train", folder_of_npy, *TRAIN, "--seed", "2", "--force", "--out", model)[0] == 0
+    assert trajgan("train", folder_of_npy, *train_options, "--seed", "2", "--force", "--out", model)[0] == 0
     assert model.read_bytes() != before
 
 
-def test_force_replaces_only_what_is_ours_and_only_for_good_input(trajgan, model, folder_of_npy, tmp_path, untouched, coarse):
+def test_force_replaces_only_what_is_ours_and_only_for_good_input(
+    trajgan, train_options, model, folder_of_npy, tmp_path, untouched, coarse
+):
     theirs = tmp_path / "project"
     theirs.mkdir()
     (theirs / "config.yaml").write_text("mine: 1\n")
@@ -173,7 +165,7 @@ def test_force_replaces_only_what_is_ours_and_only_for_good_input(trajgan, model
     assert trajgan("audit", held_out, generated, *options, ours)[0] == 0
     result = trajgan("audit", tmp_path / "nothing.npy", generated, *options, ours)
     assert_refused(result, "nothing.npy", untouched=untouched())
-    result = trajgan("train", folder_of_npy, *TRAIN, "--force", "--out", ours)
+    result = trajgan("train", folder_of_npy, *train_options, "--force", "--out", ours)
     assert_refused(result, "report", "is a folder already", untouched=untouched())
     assert trajgan("audit", held_out, generated, *options, ours)[0] == 0
 
@@ -185,7 +177,7 @@ def test_seeds_that_were_drawn_are_written_down(trajgan, model, tmp_path):
     assert (np.load(generated) == np.load(again)).all()
 
 
-def test_another_training_is_not_resumed(trajgan, folder_of_npy, tmp_path, monkeypatch):
+def test_another_training_is_not_resumed(trajgan, train_options, folder_of_npy, tmp_path, monkeypatch):
     from openmm_trajgan.training.trainer import Trainer
 
     step = Trainer.train_step
@@ -197,12 +189,12 @@ def test_another_training_is_not_resumed(trajgan, folder_of_npy, tmp_path, monke
 
     out = tmp_path / "m.trajgan"
     monkeypatch.setattr(Trainer, "train_step", interrupted)
-    assert trajgan("train", folder_of_npy, *TRAIN, "--out", out)[0] == 1
-    status, _, err = trajgan("train", folder_of_npy, *TRAIN, "--seed", 5, "--out", out, "--resume")
+    assert trajgan("train", folder_of_npy, *train_options, "--out", out)[0] == 1
+    status, _, err = trajgan("train", folder_of_npy, *train_options, "--seed", 5, "--out", out, "--resume")
     assert status == 2
     assert "belongs to a training with seed 1, found 5" in err
     np.save(folder_of_npy / "run2.npy", 1 + np.load(folder_of_npy / "run2.npy"))
-    status, _, err = trajgan("train", folder_of_npy, *TRAIN, "--out", out, "--resume")
+    status, _, err = trajgan("train", folder_of_npy, *train_options, "--out", out, "--resume")
     assert status == 2
     assert "belongs to a training with data" in err
 
@@ -214,18 +206,18 @@ def test_unforeseen_errors_are_one_line_too(trajgan, model, tmp_path, monkeypatc
     assert err == "trajgan: ZeroDivisionError: division by zero; --debug shows where\n"
 
 
-def test_angles_in_degrees_are_noticed(trajgan, tmp_path, folder_of_npy, untouched):
+def test_angles_in_degrees_are_noticed(trajgan, train_options, tmp_path, folder_of_npy, untouched):
     np.save(folder_of_npy / "run1.npy", 100 * np.load(folder_of_npy / "run1.npy"))
-    result = trajgan("train", folder_of_npy, *TRAIN, "--periodic", 1, "--out", tmp_path / "m.trajgan")
+    result = trajgan("train", folder_of_npy, *train_options, "--periodic", 1, "--out", tmp_path / "m.trajgan")
     assert_refused(result, "--periodic 1", "degrees perhaps", untouched=untouched())
 
 
-def test_damaged_archives(trajgan, tmp_path, untouched):
+def test_damaged_archives(trajgan, train_options, tmp_path, untouched):
     np.savez(tmp_path / "empty.npz")
     np.savez(tmp_path / "scalar.npz", a=1.0)
     (tmp_path / "junk.npz").write_bytes(b"PK\x03\x04 and then nothing")
     for name in ("empty", "scalar", "junk"):
-        result = trajgan("train", tmp_path / f"{name}.npz", *TRAIN, "--out", tmp_path / "m.trajgan")
+        result = trajgan("train", tmp_path / f"{name}.npz", *train_options, "--out", tmp_path / "m.trajgan")
         assert_refused(result, untouched=untouched())
 
 
@@ -235,7 +227,7 @@ def test_truncated_bundle(trajgan, model, tmp_path, untouched):
     assert_refused(result, "model.trajgan", "not a complete openmm-trajgan model file", untouched=untouched())
 
 
-def test_typing_mistakes(trajgan, model, tmp_path, folder_of_npy, untouched):
+def test_typing_mistakes(trajgan, train_options, model, tmp_path, folder_of_npy, untouched):
     result = trajgan("generate", model, "--frames", 0, "--out", tmp_path / "g.npy")
     assert_refused(result, "frames", "greater than 0", untouched=untouched())
     (tmp_path / "c.yaml").write_text("window_lenght: 8\n")
@@ -247,7 +239,7 @@ def test_typing_mistakes(trajgan, model, tmp_path, folder_of_npy, untouched):
     assert_refused(result, "no system named 'water'", untouched=untouched())
     result = trajgan("demo", "water", "--out", tmp_path / "d")
     assert_refused(result, "no system named 'water'", untouched=untouched())
-    result = trajgan("train", folder_of_npy, *TRAIN, "--out", tmp_path / "no" / "m.trajgan")
+    result = trajgan("train", folder_of_npy, *train_options, "--out", tmp_path / "no" / "m.trajgan")
     assert_refused(result, "no such folder", untouched=untouched())
     assert trajgan("train", folder_of_npy, "--windowlength", 8)[0] == 2
 
@@ -263,11 +255,11 @@ def tiny_disk(tmp_path):
     subprocess.run(["umount", folder], check=True)
 
 
-def test_full_disk(trajgan, model, folder_of_npy, tiny_disk):
+def test_full_disk(trajgan, train_options, model, folder_of_npy, tiny_disk):
     untouched = (tiny_disk, [])
     result = trajgan("generate", model, "--frames", 3000, "--out", tiny_disk / "g.npy")
     assert_refused(result, "No space left on device", untouched=untouched)
-    result = trajgan("train", folder_of_npy, *TRAIN, "--out", tiny_disk / "m.trajgan")
+    result = trajgan("train", folder_of_npy, *train_options, "--out", tiny_disk / "m.trajgan")
     assert_refused(result, "No space left on device", untouched=untouched)
 
 
@@ -281,11 +273,11 @@ def test_traceback_only_for_debugging(trajgan, tmp_path, monkeypatch):
         main()
 
 
-def test_interrupted_training_continues(trajgan, folder_of_npy, tmp_path, monkeypatch):
+def test_interrupted_training_continues(trajgan, train_options, folder_of_npy, tmp_path, monkeypatch):
     from openmm_trajgan.training.trainer import Trainer
 
     out, whole = tmp_path / "m.trajgan", tmp_path / "whole.trajgan"
-    assert trajgan("train", folder_of_npy, *TRAIN, "--out", whole)[0] == 0
+    assert trajgan("train", folder_of_npy, *train_options, "--out", whole)[0] == 0
     step = Trainer.train_step
 
     def interrupted(self):
@@ -294,135 +286,29 @@ def test_interrupted_training_continues(trajgan, folder_of_npy, tmp_path, monkey
         return step(self)
 
     monkeypatch.setattr(Trainer, "train_step", interrupted)
-    status, _, err = trajgan("train", folder_of_npy, *TRAIN, "--out", out)
+    status, _, err = trajgan("train", folder_of_npy, *train_options, "--out", out)
     assert status == 1
     assert "interrupted" in err
     assert not out.exists()
     assert Path(f"{out}.checkpoint").exists()
     monkeypatch.setattr(Trainer, "train_step", step)
-    status, _, err = trajgan("train", folder_of_npy, *TRAIN, "--out", out)
+    status, _, err = trajgan("train", folder_of_npy, *train_options, "--out", out)
     assert status == 2
     assert "--resume continues it" in err
-    assert trajgan("train", folder_of_npy, *TRAIN, "--out", out, "--resume")[0] == 0
+    assert trajgan("train", folder_of_npy, *train_options, "--out", out, "--resume")[0] == 0
     samples = [np.stack(TrajGAN.load(path).generate(20, seed=1).values) for path in (whole, out)]
     assert (samples[0] == samples[1]).all()
 
 
-@pytest.fixture
-def labelled(trajgan, folder_of_npy, tmp_path):
-    """Train with one label for each of the three trajectories; path of the model."""
-
-    def make(*labels):
-        path = tmp_path / f"{'-'.join(labels)}.trajgan"
-        options = [word for label in labels for word in ("--label", label)]
-        status, _, err = trajgan("train", folder_of_npy, *TRAIN, *options, "--out", path)
-        assert status == 0, err
-        return path
-
-    return make
-
-
-def test_labels_of_training_and_generation(trajgan, labelled, tmp_path):
-    model = labelled("300", "-1.5", "310")
-    assert TrajGAN.load(model).bundle.labels.values == (-1.5, 300.0, 310.0)
-    arrays = []
-    for number, options in enumerate((("--label", "300"), ("--label", "300", "--label", "305.5"))):
-        out = tmp_path / f"{number}.npy"
-        status, _, err = trajgan("generate", model, "--frames", 20, "--trajectories", 2, "--seed", 1, *options, "--out", out)
-        assert status == 0, err
-        arrays.append(np.load(out))
-    np.testing.assert_allclose(arrays[0][0], arrays[1][0], rtol=1e-5, atol=1e-5)
-    assert (arrays[0][1] != arrays[1][1]).any()
-    repeated = tmp_path / "repeated.trajgan"
-    assert trajgan("train", "--config", f"{model}.config.yaml", "--out", repeated)[0] == 0
-    first, second = (TrajGAN.load(path).generate(9, label=300, seed=1).values[0] for path in (model, repeated))
-    assert (first == second).all()
-
-
-def test_texts_that_look_like_numbers_stay_texts(trajgan, labelled, tmp_path):
-    model = labelled("300", "310", "melted")
-    assert TrajGAN.load(model).bundle.labels.values == ("300", "310", "melted")
-    status, _, err = trajgan("generate", model, "--frames", 5, "--label", "300", "--out", tmp_path / "g.npy")
-    assert status == 0, err
-
-
-def test_start_end_and_given(trajgan, model, tmp_path):
-    end, given = np.array([[0.5, -0.5]]), np.full((9, 2), np.nan)
-    given[4, 1] = 0.25
-    np.save(tmp_path / "end.npy", end)
-    np.save(tmp_path / "given.npy", given)
-    options = ("--start", "-0.1,0.2", "--end", tmp_path / "end.npy", "--given", tmp_path / "given.npy")
-    out = tmp_path / "gen.npy"
-    status, _, err = trajgan("generate", model, "--frames", 9, "--trajectories", 3, *options, "--out", out)
-    assert status == 0, err
-    generated = np.load(out)
-    assert (generated[:, 0] == np.float32([-0.1, 0.2])).all()
-    assert (generated[:, -1] == end).all()
-    assert (generated[:, 4, 1] == 0.25).all()
-    again = tmp_path / "again.npy"
-    assert trajgan("generate", "--config", f"{out}.config.yaml", "--out", again)[0] == 0
-    assert (np.load(again) == generated).all()
-
-
-def test_start_of_several_frames_from_a_file(trajgan, model, tmp_path):
-    start = np.arange(10.0).reshape(5, 2) / 7
-    np.save(tmp_path / "start.npy", start)
-    out = tmp_path / "gen.npy"
-    assert trajgan("generate", model, "--frames", 30, "--start", tmp_path / "start.npy", "--out", out)[0] == 0
-    assert (np.load(out)[0, :5] == start.astype(np.float32)).all()
-
-
-def test_validation_is_other_trajectories(trajgan, folder_of_npy, tmp_path, untouched):
+def test_validation_is_other_trajectories(trajgan, train_options, folder_of_npy, tmp_path, untouched):
     held_out = (folder_of_npy / "run0.npy").rename(tmp_path / "held_out.npy")
     out = tmp_path / "m.trajgan"
-    status, _, err = trajgan("train", folder_of_npy, *TRAIN, "--validation", held_out, "--out", out)
+    status, _, err = trajgan("train", folder_of_npy, *train_options, "--validation", held_out, "--out", out)
     assert status == 0, err
     assert TrajGAN.load(out).training_record["scores"]
-    options = (*TRAIN, "--out", tmp_path / "n.trajgan", "--validation")
+    options = (*train_options, "--out", tmp_path / "n.trajgan", "--validation")
     result = trajgan("train", folder_of_npy, *options, folder_of_npy)
     assert_refused(result, "validation", "found the training data", untouched=untouched())
     np.save(tmp_path / "other.npy", np.zeros((300, 3)))
     result = trajgan("train", folder_of_npy, *options, tmp_path / "other.npy")
     assert_refused(result, "other.npy", "other features", untouched=untouched())
-
-
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        (("--label", 1, "--label", 2), ("labels", "one for each of 3 replicas, found 2")),
-        (("--label", 1, "--label", "a", "--label", "a", "--label", 3), ("labels", "3 replicas, found 4")),
-        (("--label", "a", "--label", "a", "--label", "a"), ("labels", "at least two different ones")),
-        (("--label", 1, "--label", "nan", "--label", 2), ("labels", "finite numbers")),
-    ],
-)
-def test_labels_that_do_not_fit_are_one_line(trajgan, folder_of_npy, tmp_path, untouched, options, words):
-    result = trajgan("train", folder_of_npy, *TRAIN, *options, "--out", tmp_path / "m.trajgan")
-    assert_refused(result, *words, untouched=untouched())
-
-
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        (("--label", 300), ("label: found 300.0", "trained without labels")),
-        (("--start", "0.1;0.2"), ("--start 0.1;0.2", "an .npy file or numbers with commas, for example 0.1,-2.5")),
-        (("--end", "a,b"), ("--end a,b", "numbers with commas")),
-        (("--start", "0.1"), ("start: expected 2 features", "found shape (1, 1)")),
-        (("--start", "nan,0.1"), ("start: expected finite values, found nan",)),
-        (("--start", "nothing.npy"), ("nothing.npy",)),
-        (("--given", "nothing.npy"), ("nothing.npy",)),
-        (("--given", "short.npy"), ("given: expected shape (20, 2) or (1, 20, 2), found (3, 2)",)),
-        (("--end", "0.1,0.2"), ("end: expected at most 9 frames", "found 20", "longer window_length")),
-    ],
-)
-def test_given_frames_that_do_not_fit_are_one_line(trajgan, model, tmp_path, untouched, options, words, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    np.save("short.npy", np.zeros((3, 2)))
-    result = trajgan("generate", model, "--frames", 20, *options, "--out", tmp_path / "g.npy")
-    assert_refused(result, *words, untouched=untouched())
-
-
-def test_labels_of_a_model_are_named_where_they_are_missing(trajgan, labelled, tmp_path, untouched):
-    model = labelled("300", "310", "melted")
-    for options, words in (((), ("needs one", "300, 310, melted")), (("--label", "320"), ("one of 300, 310, melted", "found 320"))):
-        result = trajgan("generate", model, "--frames", 5, *options, "--out", tmp_path / "g.npy")
-        assert_refused(result, *words, untouched=untouched())

@@ -7,7 +7,6 @@ import MDAnalysis
 import numpy as np
 import pytest
 
-from openmm_trajgan.analysis.audit import digest
 from openmm_trajgan.analysis.two_states import two_state_kinetics
 from openmm_trajgan.buffer import WindowBuffer
 from openmm_trajgan.features.latent import PCA
@@ -50,7 +49,7 @@ def test_temperatures_are_judged_on_their_own(trajgan, tmp_path, monkeypatch, co
         assert buffer.labels[shown[index]] == buffer.labels[kept[index]] == label
         audit = json.loads((tmp_path / "d" / f"audit-{label}.json").read_text())
         for part, stream in (("reference", kept[index]), ("train", shown[index])):
-            assert audit["provenance"][part]["sha256"] == digest(buffer.trajectories([stream]))
+            assert audit["provenance"][part]["sha256"] == buffer.trajectories([stream]).digest
         free = [one for one in audit["figures"] if one["kind"] == "difference" and "free energy" in one["name"]]
         assert all(f"at {label} K" in one["meaning"] for one in free)
         made = FeatureTrajectories.load(tmp_path / "d" / f"generated-{label}.npz")
@@ -80,6 +79,6 @@ def test_a_latent_knows_the_training_replicas_only(trajgan, tmp_path, monkeypatc
     assert latent.schema.names == own.schema.names  # which stand for the data of the fit
     audit = json.loads((tmp_path / "d" / "audit.json").read_text())
     seen = latent.transform_trajectories(buffer.trajectories(buffer.streams[1:]))
-    assert audit["provenance"]["reference"]["sha256"] == digest(seen)
+    assert audit["provenance"]["reference"]["sha256"] == seen.digest
     universe = MDAnalysis.Universe(tmp_path / "d" / "generated.pdb", tmp_path / "d" / "generated.xtc")
     assert (len(universe.atoms), universe.trajectory.n_frames) == (140, 100)

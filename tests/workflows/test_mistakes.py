@@ -15,24 +15,6 @@ ANGLES = FeatureSchema(
 
 
 @pytest.fixture
-def refused(trajgan, tmp_path, monkeypatch):
-    """Run the command line in `tmp_path` and return the one line of its refusal; what is there must not change."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments):
-        before = {path: path.read_bytes() if path.is_file() else None for path in tmp_path.rglob("*")}
-        status, out, err = trajgan(*arguments)
-        assert status == 2, err
-        assert out == ""
-        assert {path: path.read_bytes() if path.is_file() else None for path in tmp_path.rglob("*")} == before
-        (line,) = err.splitlines()
-        assert line.startswith("trajgan: ")
-        return line
-
-    return run
-
-
-@pytest.fixture
 def series(tmp_path):
     """Files of two and of three columns, and generated trajectories."""
     rng = np.random.default_rng(0)
