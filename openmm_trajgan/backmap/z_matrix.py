@@ -175,12 +175,16 @@ class ZMatrix:
                 for component, axis in enumerate(axes):
                     arms[rows, component] = np.einsum("axf,axf->af", axis[:n], positions[rows] - k[:n])
         torsions = np.arctan2(arms[self.primary, 2], arms[self.primary, 1])
-        self._turn(arms, -torsions)
+        self.turn(arms, -torsions)
         return torsions, arms
 
     def place(self, torsions: Array, arms: Array) -> Array:
         """Return positions from torsions and arms, the inverse of `measure` but for motion of the whole; `arms` are overwritten."""
-        self._turn(arms, torsions)
+        self.turn(arms, torsions)
+        return self.placed(arms)
+
+    def placed(self, arms: Array) -> Array:
+        """Return positions from arms that are turned by their torsions."""
         positions = np.empty_like(arms)
         positions[:3] = arms[:3]
         for level in self.levels:
@@ -195,7 +199,38 @@ class ZMatrix:
                 placed += normal[:n] * arm[:, 2]
         return positions[np.argsort(self.rows)]
 
-    def _turn(self, arms: Array, torsions: Array) -> None:
+    def pulled_back(self, gradient: Array, positions: Array, arms: Array) -> Array:
+        """Gradient with respect to turned arms of a function of positions: the chain rule through `placed`.
+
+        Parameters
+        ----------
+        gradient
+            With respect to positions, ``(n_atoms, 3, n_frames)``.
+        positions, arms
+            What `placed` returned, and what from.
+        """
+        pulls, positions = gradient[self.rows], positions[self.rows]
+        slopes = np.empty_like(pulls)
+        for level in reversed(self.levels):
+            i, j, k = (positions[column] for column in level.references)
+            axes = _axes(i, j, k)
+            on_k = np.zeros_like(k)
+            on_axes = [np.zeros_like(k) for _ in axes]
+            for rows in level.siblings:
+                n, pulled = rows.stop - rows.start, pulls[rows]
+                on_k[:n] += pulled
+                for component, axis in enumerate(axes):
+                    slopes[rows, component] = np.einsum("axf,axf->af", pulled, axis[:n])
+                    on_axes[component][:n] += arms[rows, component, None] * pulled
+            on_i, on_j, on_ahead = _pulled_through_axes(i, j, k, axes, on_axes)
+            on_k += on_ahead
+            for column, onto in zip(level.references, (on_i, on_j, on_k), strict=True):
+                for row, pulled in zip(column, onto, strict=True):  # the same row may come several times
+                    pulls[row] += pulled
+        slopes[:3] = pulls[:3]
+        return slopes
+
+    def turn(self, arms: Array, torsions: Array) -> None:
         """Turn arms about the bonds of their pivots, in place."""
         cosine, sine = np.cos(torsions)[self.pivot_of_row], np.sin(torsions)[self.pivot_of_row]
         across, normal = arms[3:, 1], arms[3:, 2]
@@ -215,9 +250,27 @@ def _axes(i: Array, j: Array, k: Array) -> tuple[Array, Array, Array]:
     return along, _cross(normal, along), normal
 
 
+def _pulled_through_axes(i: Array, j: Array, k: Array, axes: tuple[Array, ...], turns: list[Array]) -> tuple[Array, ...]:
+    """Gradients with respect to i, j and k of a function of their `_axes`, from those with respect to the axes."""
+    along, _, normal = axes
+    on_along, on_across, on_normal = turns
+    on_normal += _cross(along, on_across)
+    on_along += _cross(on_across, normal)
+    behind, ahead = j - i, k - j
+    on_plane = (on_normal - normal * _products(normal, on_normal)) / _lengths(_cross(behind, along))
+    on_along += _cross(on_plane, behind)
+    on_behind = _cross(along, on_plane)
+    on_ahead = (on_along - along * _products(along, on_along)) / _lengths(ahead)
+    return -on_behind, on_behind - on_ahead, on_ahead
+
+
+def _products(one: Array, other: Array) -> Array:
+    products: Array = np.einsum("axf,axf->af", one, other)
+    return products[:, None]
+
+
 def _lengths(vectors: Array) -> Array:
-    lengths: Array = np.sqrt(np.einsum("axf,axf->af", vectors, vectors))
-    return lengths[:, None]
+    return np.sqrt(_products(vectors, vectors))
 
 
 def _cross(a: Array, b: Array) -> Array:
