@@ -62,7 +62,7 @@ class Conditional:
     where torsions do not help it is the mean, and nothing is extrapolated beyond what is expected for frames of the reference. A
     torsion is stiff if its mean, or the generated torsions, tell it within 18°, as those of a proline tell how its ring puckers.
     There is no thermal noise: in a peptide, noise that is independent of the fold adds up along the chain. Other torsions come from
-    real frames: those that turn hydrogen only, such as methyl groups, from the consecutive frames `source`, the rest from the
+    real frames: those that turn freely, such as methyl groups, from the consecutive frames `source`, the rest from the
     reference frame with the nearest generated torsions.
 
     Parameters
@@ -73,8 +73,8 @@ class Conditional:
         ``(n_rows, 3, n_reference)``, nm.
     inputs
         Generated torsions in the reference, ``(n_torsions, n_reference)``, rad.
-    turns_heavy
-        Pivots that turn more than hydrogen, ``(n_pivots,)``.
+    is_free
+        Pivots that turn hydrogen only, as those of methyl groups, ``(n_pivots,)``.
     is_set
         Pivots whose torsion is generated, ``(n_pivots,)``.
 
@@ -87,12 +87,10 @@ class Conditional:
         The same for torsions, rad, ``(n_pivots,)``: 0 where they are generated, 18° where they come from real frames.
     """
 
-    def __init__(
-        self, torsions: Array, arms: Array, inputs: Array, turns_heavy: NDArray[np.bool_], is_set: NDArray[np.bool_]
-    ) -> None:
+    def __init__(self, torsions: Array, arms: Array, inputs: Array, is_free: NDArray[np.bool_], is_set: NDArray[np.bool_]) -> None:
         n_rows = self._n_rows = len(arms)
         around = np.sqrt(-2 * np.log(np.maximum(abs(np.exp(1j * torsions).mean(axis=1)), np.finfo(float).tiny)))
-        told = np.flatnonzero(~is_set & (turns_heavy | (around < STIFF)))
+        told = np.flatnonzero(~is_set & (~is_free | (around < STIFF)))
         lengths, angles, offsets = spherical(arms)
         turning = np.concatenate([offsets, torsions[told]])
         centres = np.angle(np.exp(1j * turning).mean(axis=1))[:, None]

@@ -12,6 +12,7 @@ from scipy.sparse import csr_array
 from openmm_trajgan.backmap.base import Pieces, Structures
 from openmm_trajgan.backmap.clashes import Clashes
 from openmm_trajgan.backmap.geometry import Conditional, Nearest
+from openmm_trajgan.backmap.hydrogens import number_alike
 from openmm_trajgan.backmap.packing import Packing
 from openmm_trajgan.backmap.z_matrix import ZMatrix, atom_label, bond_graph, ring_bonds
 from openmm_trajgan.errors import InputError
@@ -122,6 +123,7 @@ class InternalCoordinates:
         small = sum(resname not in CAPS for resname in _resnames(reference)) <= RESIDUES_OF_A_SMALL_MOLECULE
         nearest = self.geometry == "nearest" or (self.geometry == "auto" and small)
         structures = _whole_structures(reference)
+        number_alike(structures, reference)
         _require_no_lines(z_matrix, structures)
         if dependent:
             listed = "; ".join(f"{name} ({why})" for name, why in dependent.items())
@@ -141,13 +143,13 @@ class InternalCoordinates:
         self._n_reference = torsions.shape[1]
         measured = featurizer(structures.transpose(2, 0, 1))[:, self._inputs].astype(np.float64).T
         is_set = np.isin(np.arange(len(torsions)), z_matrix.pivot_of_torsion)
-        turns_heavy, n_turned = _turn_heavy_atoms(z_matrix, reference), np.bincount(z_matrix.pivot_of_row)
+        is_free, n_turned = _turn_freely(z_matrix, reference, graph), np.bincount(z_matrix.pivot_of_row)
         self._hard: Nearest | Conditional
         self._place = z_matrix.place
         if nearest:
-            self._hard = Nearest(torsions, arms, measured, ~turns_heavy & ~is_set & (n_turned == 3))
+            self._hard = Nearest(torsions, arms, measured, is_free & ~is_set & (n_turned == 3))
         else:
-            self._hard = Conditional(torsions, arms, measured, turns_heavy, is_set)
+            self._hard = Conditional(torsions, arms, measured, is_free, is_set)
             self._place = Packing(z_matrix, reference, self._hard.spreads, self._hard.turns)
         self._onto = structures[:, :, 0] - structures[:, :, 0].mean(axis=0)
         return self
@@ -272,10 +274,12 @@ def _resnames(universe: MDAnalysis.Universe) -> list[str]:
     return list(getattr(universe.residues, "resnames", [""] * len(universe.residues)))
 
 
-def _turn_heavy_atoms(z_matrix: ZMatrix, universe: MDAnalysis.Universe) -> NDArray[np.bool_]:
-    """Pivots that turn more than hydrogen."""
+def _turn_freely(z_matrix: ZMatrix, universe: MDAnalysis.Universe, graph: csr_array) -> NDArray[np.bool_]:
+    """Pivots that turn nothing but hydrogen, and not about a bond in a ring."""
     heavy = universe.atoms.elements[z_matrix.rows[3:]] != "H"
-    return np.bincount(z_matrix.pivot_of_row, weights=heavy, minlength=len(z_matrix.pivots)) > 0
+    turns_heavy = np.bincount(z_matrix.pivot_of_row, weights=heavy, minlength=len(z_matrix.pivots)) > 0
+    rings = ring_bonds(graph)
+    return ~turns_heavy & ~np.array([frozenset(pivot[1:]) in rings for pivot in z_matrix.pivots.tolist()])
 
 
 def _whole_structures(reference: MDAnalysis.Universe) -> NDArray[np.float64]:
