@@ -29,11 +29,8 @@ def number_alike(structures: NDArray[np.float64], universe: MDAnalysis.Universe)
         ours, others = near[hydrogen[near]], near[~hydrogen[near]]
         if len(near) != _NEIGHBOURS or len(ours) not in (2, 3):
             continue
-        *fixed, one, other = [*others, *ours]
-        arms = structures[[*fixed, one, other]] - structures[centre]
+        around = np.concatenate([others, ours])
+        arms = structures[around] - structures[centre]
         hands = np.einsum("xf,xf->f", np.cross(arms[0], arms[1], axis=0), arms[2] - arms[3])
-        swapped = hands * hands[0] < 0
-        structures[one, :, swapped], structures[other, :, swapped] = (
-            structures[other, :, swapped],
-            structures[one, :, swapped],
-        )
+        last = around[2:]
+        structures[last] = np.where(hands * hands[0] < 0, structures[last[::-1]], structures[last])

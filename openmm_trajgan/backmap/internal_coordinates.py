@@ -279,7 +279,8 @@ def _turn_freely(z_matrix: ZMatrix, universe: MDAnalysis.Universe, graph: csr_ar
     heavy = universe.atoms.elements[z_matrix.rows[3:]] != "H"
     turns_heavy = np.bincount(z_matrix.pivot_of_row, weights=heavy, minlength=len(z_matrix.pivots)) > 0
     rings = ring_bonds(graph)
-    return ~turns_heavy & ~np.array([frozenset(pivot[1:]) in rings for pivot in z_matrix.pivots.tolist()])
+    free: NDArray[np.bool_] = ~turns_heavy & [frozenset(pivot[1:]) not in rings for pivot in z_matrix.pivots.tolist()]
+    return free
 
 
 def _whole_structures(reference: MDAnalysis.Universe) -> NDArray[np.float64]:
