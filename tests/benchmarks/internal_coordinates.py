@@ -235,6 +235,9 @@ def rebuilt(topology: Any, train: Array, test: Array, features: Featurizer) -> d
         "backbone angles, RMS error, degrees": float(np.sqrt(((found - angles["test"]) ** 2).mean())),
         "the same of their means in training": float(np.sqrt(((angles["train"].mean(axis=0) - angles["test"]) ** 2).mean())),
         "the same of their own means": float(np.sqrt(angles["test"].var(axis=0).mean())),
+        "all bond angles, RMS error, degrees": float(
+            np.sqrt(np.mean((hard(universe, structures.positions)[1] - hard(universe, test)[1]) ** 2))
+        ),
         "fit, s": fit_seconds,
         "backbone RMSD, Å": error(structures.positions, backbone),
         "heavy RMSD, Å": error(structures.positions, heavy),
