@@ -42,26 +42,10 @@ class Clashes:
     """
 
     def __init__(self, universe: MDAnalysis.Universe) -> None:
-        if not hasattr(universe.atoms, "elements"):
-            raise InputError(
-                "expected the elements of the atoms, found none; call universe.guess_TopologyAttrs(to_guess=['elements'])"
-            )
-        elements = np.array([element.upper() for element in universe.atoms.elements])
-        unknown = sorted(set(elements) - set(vdwradii))
-        if unknown:
-            raise InputError(f"no van der Waals radius of element {str(unknown[0])!r}; correct the elements of the topology")
-        radii = np.array([vdwradii[element] for element in elements]) / _ANGSTROM
-        hydrogen, acceptor = elements == "H", np.isin(elements, ["N", "O"])
-        limits = radii[:, None] + radii - HYDROGEN_BOND * (np.outer(hydrogen, acceptor) | np.outer(acceptor, hydrogen))
-        graph = bond_graph(universe)
-        near = reached = graph
-        for _ in range(BONDS_APART - 1):
-            reached = reached @ graph
-            near = near + reached
-        closest = np.maximum(CLOSEST * limits, HEAVY_CLOSEST * np.outer(~hydrogen, ~hydrogen))
-        squared = closest**2
-        squared[near.toarray() > 0] = -1
-        np.fill_diagonal(squared, -1)
+        limits = contact_distances(universe)
+        heavy = np.array([element.upper() != "H" for element in universe.atoms.elements])
+        squared = np.maximum(CLOSEST * limits, HEAVY_CLOSEST * np.outer(heavy, heavy)) ** 2
+        squared = np.nan_to_num(squared, nan=-1.0)
         self._limits = squared.astype(np.float32)
 
     def __call__(self, positions: ArrayLike) -> NDArray[np.bool_]:
@@ -79,3 +63,33 @@ class Clashes:
             products += squares[:, None]
             clashing[start : start + n_at_once] = (products < self._limits).any(axis=(1, 2))
         return clashing
+
+
+def contact_distances(universe: MDAnalysis.Universe) -> NDArray[np.float64]:
+    """Return sums of the van der Waals radii of two atoms, less for hydrogen bonds, ``(n_atoms, n_atoms)``, nm.
+
+    NaN for atoms that are three bonds apart, or less.
+
+    Raises
+    ------
+    InputError
+        If bonds or elements are missing, or an element has no radius.
+    """
+    if not hasattr(universe.atoms, "elements"):
+        raise InputError("expected the elements of the atoms, found none; call universe.guess_TopologyAttrs(to_guess=['elements'])")
+    elements = np.array([element.upper() for element in universe.atoms.elements])
+    unknown = sorted(set(elements) - set(vdwradii))
+    if unknown:
+        raise InputError(f"no van der Waals radius of element {str(unknown[0])!r}; correct the elements of the topology")
+    radii = np.array([vdwradii[element] for element in elements]) / _ANGSTROM
+    hydrogen, acceptor = elements == "H", np.isin(elements, ["N", "O"])
+    distances: NDArray[np.float64] = radii[:, None] + radii
+    distances -= HYDROGEN_BOND * (np.outer(hydrogen, acceptor) | np.outer(acceptor, hydrogen))
+    graph = bond_graph(universe)
+    near = reached = graph
+    for _ in range(BONDS_APART - 1):
+        reached = reached @ graph
+        near = near + reached
+    distances[near.toarray() > 0] = np.nan
+    np.fill_diagonal(distances, np.nan)
+    return distances

@@ -11,7 +11,7 @@ from scipy.sparse import csr_array, diags_array
 from scipy.sparse.csgraph import dijkstra
 
 from openmm_trajgan.backmap.base import Pieces, Structures
-from openmm_trajgan.backmap.clashes import Clashes
+from openmm_trajgan.backmap.clashes import CLOSEST, Clashes, contact_distances
 from openmm_trajgan.backmap.distance_geometry import DistanceGeometry
 from openmm_trajgan.backmap.frame_library import frames_of
 from openmm_trajgan.backmap.z_matrix import bond_graph
@@ -22,6 +22,7 @@ MOST_REFERENCE_FRAMES = 5000  # spread over the reference
 _AROUND = 2  # beads on either side that a fragment is chosen by
 _STRETCHES = 8  # contiguous parts of the reference, each of which offers its nearest frame
 _CONTINUITY = 0.1  # of the change of a fragment from the frame before, beyond that of a step of the reference, against the beads
+_CROWDING = 5.0  # nm², against the beads, of two atoms in one place
 _FRAMES_AT_ONCE = 256
 
 Array = NDArray[np.float32]
@@ -34,10 +35,11 @@ class Fragments:
     on the bonds between two beads, such as a peptide bond, and what hangs on one bead, such as a side chain. Each fragment is
     taken from a frame of the reference in which the beads around it lay nearly as they do now, and put where they are now: of
     the nearest frames of eight parts of the reference, the frame used before and the next of that, the one with the least sum of
-    the squared deviation of the beads and a tenth of the squared change of the fragment, as far as that exceeds a step of
-    the reference. So side chains turn no more often than the trace demands. Beads are exactly where distances put them;
-    bonds between fragments are not quite what they are in molecular dynamics, and side chains may clash. Repair, by
-    ``to_universe(..., relax=True)``, mends bonds and clashes of the frames that clash.
+    the squared deviation of the beads, a tenth of the squared change of the fragment, as far as that exceeds a step of the
+    reference, and a penalty for clashes with fragments placed before. So side chains turn no more often
+    than the trace demands and make room for each other where they can. Beads are exactly where distances put them; bonds between
+    fragments are not quite what they are in molecular dynamics, and some atoms may clash. Repair, by ``to_universe(...,
+    relax=True)``, mends bonds and clashes of the frames that clash.
 
     The reference should have the frame interval of the generated features, since its steps are the measure of continuity.
 
@@ -80,6 +82,8 @@ class Fragments:
         step = -(-len(positions) // MOST_REFERENCE_FRAMES)
         beads = positions[:, self.inner.atoms]
         self._fragments = []
+        placed = self.inner.atoms
+        room = np.nan_to_num((CLOSEST * contact_distances(reference)) ** -2.0).astype(np.float32)
         for members, first, last, bonded in _cut(graph, self.inner.atoms):
             axes, origins = _axes(beads, positions, first, last, bonded)
             shapes = ((positions[:, members] - origins) @ axes).reshape(len(positions), -1)
@@ -94,8 +98,11 @@ class Fragments:
                     environments[::step],
                     shapes[::step],
                     float(changes.mean()) if len(changes) else 0.0,
+                    placed,
+                    room[np.ix_(members, placed)],
                 )
             )
+            placed = np.append(placed, members)
         self.atoms = reference.atoms.indices
         return self
 
@@ -143,7 +150,7 @@ class Fragments:
             for number, fragment in enumerate(self._fragments):
                 axes, origins = _axes(beads[block], positions[block], fragment.first, fragment.last, fragment.bonded)
                 environment = _environment(beads[block], fragment.first, fragment.last, axes, origins)
-                chosen = fragment.chosen(environment, int(last[number]))
+                chosen = fragment.chosen(environment, int(last[number]), axes, origins, positions[block, fragment.placed])
                 last[number] = chosen[-1]
                 shapes = fragment.shapes[chosen].reshape(len(chosen), -1, 3)
                 positions[block, fragment.members] = shapes @ axes.swapaxes(1, 2) + origins
@@ -171,6 +178,11 @@ class _Fragment:
         Positions in the same axes, ``(n_reference, 3 * n_members)``.
     step
         Mean square change of all these positions together between frames of the reference, nm².
+    placed
+        Atoms that are placed before, ``(n_placed,)``.
+    room
+        Inverse of the squared distance below which members clash with them, ``(n_members, n_placed)``, nm⁻²; 0
+        where they may be close.
     """
 
     members: NDArray[np.intp]
@@ -180,9 +192,14 @@ class _Fragment:
     environments: Array
     shapes: Array
     step: float
+    placed: NDArray[np.intp]
+    room: Array
 
-    def chosen(self, wanted: Array, before: int) -> NDArray[np.intp]:
-        """Frames of the reference for environments ``(n_frames, 3 * n_beads)``; `before` is that of the frame before, or -1."""
+    def chosen(self, wanted: Array, before: int, axes: Array, origins: Array, around: Array) -> NDArray[np.intp]:
+        """Choose frames of the reference for environments ``(n_frames, 3 * n_beads)``.
+
+        `before` is that of the frame before, or -1; `around` has the positions of the atoms placed before.
+        """
         known, n_beads, n_members = self.environments, wanted.shape[1] // 3, len(self.members)
         squares = np.square(known).sum(axis=1) - 2 * wanted @ known.T
         edges = np.linspace(0, len(known), min(_STRETCHES, len(known)) + 1).astype(int)
@@ -194,11 +211,25 @@ class _Fragment:
                 candidates = np.append(candidates, (before, min(before + 1, len(known) - 1)))
                 changes = np.square(self.shapes[candidates] - self.shapes[before]).sum(axis=1)
                 jumps = np.maximum(changes - self.step, 0) / n_members
-                before = candidates[(costs[candidates] / n_beads + _CONTINUITY * jumps).argmin()]
             else:
-                before = candidates[costs[candidates].argmin()]
+                jumps = np.zeros(len(candidates))
+            crowding = self._crowding(candidates, axes[frame], origins[frame], around[frame])
+            before = candidates[(costs[candidates] / n_beads + _CONTINUITY * jumps + _CROWDING * crowding).argmin()]
             chosen[frame] = before
         return chosen
+
+    def _crowding(self, candidates: NDArray[np.intp], axes: Array, origin: Array, around: Array) -> Array:
+        """Sum of the squared overlaps with atoms placed before, of each candidate, ``(n_candidates,)``; 1 in one place."""
+        here = self.shapes[candidates].reshape(-1, 3) @ axes.T + origin
+        squares = here @ (-2 * around.T)
+        squares += np.einsum("ax,ax->a", here, here)[:, None]
+        squares += np.einsum("ax,ax->a", around, around)
+        overlaps = squares.reshape(len(candidates), *self.room.shape)
+        overlaps *= -self.room
+        overlaps += self.room > 0
+        np.maximum(overlaps, 0, out=overlaps)
+        crowding: Array = np.einsum("cmp,cmp->c", overlaps, overlaps)
+        return crowding
 
 
 def _cut(graph: csr_array, beads: NDArray[np.intp]) -> list[tuple[NDArray[np.intp], int, int, tuple[int, ...]]]:

@@ -12,6 +12,19 @@ _PENALTIES = 10.0 ** np.arange(-4.0, 2.0)  # per frame
 _FEWEST_FRAMES = 50  # below, a regression is not even tried
 
 
+def spherical(arms: Array) -> Array:
+    """Bond lengths, bond angles and offsets of arms ``(n_rows, 3, n_frames)``, as ``(3, n_rows, n_frames)``."""
+    aside = np.hypot(arms[:, 1], arms[:, 2])
+    return np.stack([np.hypot(arms[:, 0], aside), np.arctan2(aside, arms[:, 0]), np.arctan2(arms[:, 2], arms[:, 1])])
+
+
+def cartesian(coordinates: Array) -> Array:
+    """Arms ``(n_rows, 3, n_frames)`` of such coordinates, the inverse of `spherical`."""
+    lengths, angles, offsets = coordinates
+    aside = lengths * np.sin(angles)
+    return np.stack([lengths * np.cos(angles), aside * np.cos(offsets), aside * np.sin(offsets)], axis=1)
+
+
 class Nearest:
     """The coordinates of the frame of molecular dynamics with the nearest generated torsions: thermal, and such as go with them.
 
@@ -49,7 +62,7 @@ class Conditional:
     where torsions do not help it is the mean, and nothing is extrapolated beyond what is expected for frames of the reference. A
     torsion is stiff if its mean, or the generated torsions, tell it within 18°, as those of a proline tell how its ring puckers.
     There is no thermal noise: in a peptide, noise that is independent of the fold adds up along the chain. Other torsions come from
-    real frames: those that turn hydrogen only, such as methyl groups, from the consecutive frames `source`, the rest from the
+    real frames: those that turn freely, such as methyl groups, from the consecutive frames `source`, the rest from the
     reference frame with the nearest generated torsions.
 
     Parameters
@@ -60,29 +73,36 @@ class Conditional:
         ``(n_rows, 3, n_reference)``, nm.
     inputs
         Generated torsions in the reference, ``(n_torsions, n_reference)``, rad.
-    turns_heavy
-        Pivots that turn more than hydrogen, ``(n_pivots,)``.
+    is_free
+        Pivots that turn hydrogen only, as those of methyl groups, ``(n_pivots,)``.
     is_set
         Pivots whose torsion is generated, ``(n_pivots,)``.
+
+    Attributes
+    ----------
+    spreads : ndarray
+        By how much bond lengths, nm, bond angles and offsets, rad, are off what is expected for frames held out, as root mean
+        squares, ``(3 * n_rows,)``.
+    turns : ndarray
+        The same for torsions, rad, ``(n_pivots,)``: 0 where they are generated, 18° where they come from real frames.
     """
 
-    def __init__(
-        self, torsions: Array, arms: Array, inputs: Array, turns_heavy: NDArray[np.bool_], is_set: NDArray[np.bool_]
-    ) -> None:
-        across = np.hypot(arms[:, 1], arms[:, 2])
+    def __init__(self, torsions: Array, arms: Array, inputs: Array, is_free: NDArray[np.bool_], is_set: NDArray[np.bool_]) -> None:
         n_rows = self._n_rows = len(arms)
-        spreads = np.sqrt(-2 * np.log(np.maximum(abs(np.exp(1j * torsions).mean(axis=1)), np.finfo(float).tiny)))
-        told = np.flatnonzero(~is_set & (turns_heavy | (spreads < STIFF)))
-        angles = np.concatenate([np.arctan2(arms[:, 2], arms[:, 1]), torsions[told]])
-        centres = np.angle(np.exp(1j * angles).mean(axis=1))[:, None]
-        angles = centres + (angles - centres + np.pi) % (2 * np.pi) - np.pi
-        lengths = np.hypot(arms[:, 0], across)
+        around = np.sqrt(-2 * np.log(np.maximum(abs(np.exp(1j * torsions).mean(axis=1)), np.finfo(float).tiny)))
+        told = np.flatnonzero(~is_set & (~is_free | (around < STIFF)))
+        lengths, angles, offsets = spherical(arms)
+        turning = np.concatenate([offsets, torsions[told]])
+        centres = np.angle(np.exp(1j * turning).mean(axis=1))[:, None]
+        turning = centres + (turning - centres + np.pi) % (2 * np.pi) - np.pi
         self._torsions = torsions
         self._library = _embedded(inputs)
-        targets = np.concatenate([lengths, np.arctan2(across, arms[:, 0]), angles]).T
+        targets = np.concatenate([lengths, angles, turning]).T
         weights, constant, errors = ridge(self._library, targets)
-        stiff = (errors[3 * n_rows :] < STIFF) | (spreads[told] < STIFF)
+        stiff = (errors[3 * n_rows :] < STIFF) | (around[told] < STIFF)
         self._stiff, self._followed = told[stiff], told[~stiff]
+        self.spreads, self.turns = errors[: 3 * n_rows], np.where(is_set, 0.0, STIFF)
+        self.turns[self._stiff] = errors[3 * n_rows :][stiff]
         kept = np.append(np.ones(3 * n_rows, dtype=bool), stiff)
         self._weights, self._constant = weights[:, kept], constant[kept]
         fitted = self._library @ self._weights + self._constant
@@ -92,15 +112,14 @@ class Conditional:
         """Torsions and arms for generated torsions ``(n_torsions, n_frames)``; other torsions begin with the frames `source`."""
         embedded = _embedded(inputs)
         values = np.clip(self._weights.T @ embedded.T + self._constant[:, None], *self._range)
-        lengths, angles, offsets, stiff = np.split(values, np.arange(1, 4) * self._n_rows)
+        hard, stiff = np.split(values, [3 * self._n_rows])
         torsions = self._torsions[:, source]
         torsions[self._stiff] = stiff
         if len(self._followed):
             library = self._library
             nearest = ((library**2).sum(axis=1) / 2 - embedded @ library.T).argmin(axis=1)
             torsions[self._followed] = self._torsions[np.ix_(self._followed, nearest)]
-        across = lengths * np.sin(angles)
-        return torsions, np.stack([lengths * np.cos(angles), across * np.cos(offsets), across * np.sin(offsets)], axis=1)
+        return torsions, cartesian(hard.reshape(3, self._n_rows, -1))
 
 
 def ridge(inputs: Array, targets: Array) -> tuple[Array, Array, Array]:

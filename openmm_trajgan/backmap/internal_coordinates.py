@@ -12,6 +12,8 @@ from scipy.sparse import csr_array
 from openmm_trajgan.backmap.base import Pieces, Structures
 from openmm_trajgan.backmap.clashes import Clashes
 from openmm_trajgan.backmap.geometry import Conditional, Nearest
+from openmm_trajgan.backmap.hydrogens import number_alike
+from openmm_trajgan.backmap.packing import Packing
 from openmm_trajgan.backmap.z_matrix import ZMatrix, atom_label, bond_graph, ring_bonds
 from openmm_trajgan.errors import InputError
 from openmm_trajgan.features.base import Featurizer
@@ -37,10 +39,11 @@ class InternalCoordinates:
     Every generated torsion turns everything beyond its central bond. Bond lengths, bond angles, improper torsions and torsions that
     are no features come from the reference in one of two ways. ``"nearest"``: from the frame with the nearest torsions
     (`geometry.Nearest`); these coordinates are thermal, and right for small molecules. ``"conditional"``: as expected for the
-    generated torsions (`geometry.Conditional`), which keeps the fold and has fewer clashes in a peptide, where the noise of single
-    frames would add up along the chain; such structures are colder than MD. Methyl groups turn as in consecutive frames, which
-    start at a random one and turn back at the ends. Frames come out centred on the origin and superposed on the first reference
-    frame.
+    generated torsions (`geometry.Conditional`), moved as far as they scatter to where atoms have the room they need
+    (`packing.Packing`). That keeps the fold of a peptide, where the noise of single frames would add up along the chain, and
+    leaves hardly a clash; such structures are colder than MD, and their time grows with the square of the number of atoms (some 2
+    ms a frame for ten residues). Methyl groups turn as in consecutive frames, which start at a random one and turn back at the
+    ends. Frames come out centred on the origin and superposed on the first reference frame.
 
     Meant for one peptide up to 30 residues: an error of bond angles or torsions moves the far end of a chain in proportion to its
     length. Up to 60 residues there is a warning, beyond an error.
@@ -120,6 +123,7 @@ class InternalCoordinates:
         small = sum(resname not in CAPS for resname in _resnames(reference)) <= RESIDUES_OF_A_SMALL_MOLECULE
         nearest = self.geometry == "nearest" or (self.geometry == "auto" and small)
         structures = _whole_structures(reference)
+        number_alike(structures, reference)
         _require_no_lines(z_matrix, structures)
         if dependent:
             listed = "; ".join(f"{name} ({why})" for name, why in dependent.items())
@@ -139,12 +143,14 @@ class InternalCoordinates:
         self._n_reference = torsions.shape[1]
         measured = featurizer(structures.transpose(2, 0, 1))[:, self._inputs].astype(np.float64).T
         is_set = np.isin(np.arange(len(torsions)), z_matrix.pivot_of_torsion)
-        turns_heavy, n_turned = _turn_heavy_atoms(z_matrix, reference), np.bincount(z_matrix.pivot_of_row)
+        is_free, n_turned = _turn_freely(z_matrix, reference, graph), np.bincount(z_matrix.pivot_of_row)
         self._hard: Nearest | Conditional
+        self._place = z_matrix.place
         if nearest:
-            self._hard = Nearest(torsions, arms, measured, ~turns_heavy & ~is_set & (n_turned == 3))
+            self._hard = Nearest(torsions, arms, measured, is_free & ~is_set & (n_turned == 3))
         else:
-            self._hard = Conditional(torsions, arms, measured, turns_heavy, is_set)
+            self._hard = Conditional(torsions, arms, measured, is_free, is_set)
+            self._place = Packing(z_matrix, reference, self._hard.spreads, self._hard.turns)
         self._onto = structures[:, :, 0] - structures[:, :, 0].mean(axis=0)
         return self
 
@@ -186,7 +192,7 @@ class InternalCoordinates:
             block = slice(start, start + n_at_once)
             torsions, arms = self._hard(wanted[block, self._inputs].T, source[block])
             torsions[self._z_matrix.pivot_of_torsion] = wanted[block, self._columns].T
-            positions[block] = _superposed(self._z_matrix.place(torsions, arms), self._onto)
+            positions[block] = _superposed(self._place(torsions, arms), self._onto)
         flags: dict[str, NDArray[Any]] = {"clash": self.clashes(positions)}
         if self._not_set:
             errors = Torsions(list(self._not_set.values()))(positions) - wanted[:, list(self._not_set)]
@@ -268,10 +274,13 @@ def _resnames(universe: MDAnalysis.Universe) -> list[str]:
     return list(getattr(universe.residues, "resnames", [""] * len(universe.residues)))
 
 
-def _turn_heavy_atoms(z_matrix: ZMatrix, universe: MDAnalysis.Universe) -> NDArray[np.bool_]:
-    """Pivots that turn more than hydrogen."""
+def _turn_freely(z_matrix: ZMatrix, universe: MDAnalysis.Universe, graph: csr_array) -> NDArray[np.bool_]:
+    """Pivots that turn nothing but hydrogen, and not about a bond in a ring."""
     heavy = universe.atoms.elements[z_matrix.rows[3:]] != "H"
-    return np.bincount(z_matrix.pivot_of_row, weights=heavy, minlength=len(z_matrix.pivots)) > 0
+    turns_heavy = np.bincount(z_matrix.pivot_of_row, weights=heavy, minlength=len(z_matrix.pivots)) > 0
+    rings = ring_bonds(graph)
+    free: NDArray[np.bool_] = ~turns_heavy & [frozenset(pivot[1:]) not in rings for pivot in z_matrix.pivots.tolist()]
+    return free
 
 
 def _whole_structures(reference: MDAnalysis.Universe) -> NDArray[np.float64]:

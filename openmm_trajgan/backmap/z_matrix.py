@@ -172,30 +172,60 @@ class ZMatrix:
             axes = _axes(i, j, k)
             for rows in level.siblings:
                 n = rows.stop - rows.start
-                for component, axis in enumerate(axes):
-                    arms[rows, component] = np.einsum("axf,axf->af", axis[:n], positions[rows] - k[:n])
+                np.einsum("acxf,axf->acf", axes[:n], positions[rows] - k[:n], out=arms[rows])
         torsions = np.arctan2(arms[self.primary, 2], arms[self.primary, 1])
-        self._turn(arms, -torsions)
+        self.turn(arms, -torsions)
         return torsions, arms
 
     def place(self, torsions: Array, arms: Array) -> Array:
         """Return positions from torsions and arms, the inverse of `measure` but for motion of the whole; `arms` are overwritten."""
-        self._turn(arms, torsions)
+        self.turn(arms, torsions)
+        return self.placed(arms)
+
+    def placed(self, arms: Array) -> Array:
+        """Return positions from arms that are turned by their torsions."""
         positions = np.empty_like(arms)
         positions[:3] = arms[:3]
         for level in self.levels:
             i, j, k = (positions[column] for column in level.references)
-            along, across, normal = _axes(i, j, k)
+            axes = _axes(i, j, k)
             for rows in level.siblings:
                 n = rows.stop - rows.start
-                placed, arm = positions[rows], arms[rows, :, None]
-                np.multiply(along[:n], arm[:, 0], out=placed)
-                placed += k[:n]
-                placed += across[:n] * arm[:, 1]
-                placed += normal[:n] * arm[:, 2]
+                np.einsum("acxf,acf->axf", axes[:n], arms[rows], out=positions[rows])
+                positions[rows] += k[:n]
         return positions[np.argsort(self.rows)]
 
-    def _turn(self, arms: Array, torsions: Array) -> None:
+    def pulled_back(self, gradient: Array, positions: Array, arms: Array) -> Array:
+        """Gradient with respect to turned arms of a function of positions: the chain rule through `placed`.
+
+        Parameters
+        ----------
+        gradient
+            With respect to positions, ``(n_atoms, 3, n_frames)``.
+        positions, arms
+            What `placed` returned, and what from.
+        """
+        pulls, positions = gradient[self.rows], positions[self.rows]
+        slopes = np.empty_like(pulls)
+        for level in reversed(self.levels):
+            i, j, k = (positions[column] for column in level.references)
+            axes = _axes(i, j, k)
+            on_k = np.zeros_like(k)
+            on_axes = np.zeros_like(axes)
+            for rows in level.siblings:
+                n, pulled = rows.stop - rows.start, pulls[rows]
+                on_k[:n] += pulled
+                np.einsum("acxf,axf->acf", axes[:n], pulled, out=slopes[rows])
+                on_axes[:n] += arms[rows, :, None] * pulled[:, None]
+            on_i, on_j, on_ahead = _pulled_through_axes(i, j, k, axes, on_axes)
+            on_k += on_ahead
+            for column, onto in zip(level.references, (on_i, on_j, on_k), strict=True):
+                for row, pulled in zip(column, onto, strict=True):  # the same row may come several times
+                    pulls[row] += pulled
+        slopes[:3] = pulls[:3]
+        return slopes
+
+    def turn(self, arms: Array, torsions: Array) -> None:
         """Turn arms about the bonds of their pivots, in place."""
         cosine, sine = np.cos(torsions)[self.pivot_of_row], np.sin(torsions)[self.pivot_of_row]
         across, normal = arms[3:, 1], arms[3:, 2]
@@ -207,24 +237,49 @@ class ZMatrix:
         across[:] = turned
 
 
-def _axes(i: Array, j: Array, k: Array) -> tuple[Array, Array, Array]:
-    along = k - j
+def _axes(i: Array, j: Array, k: Array) -> Array:
+    """Along j→k, across it in the plane of i, j and k, and normal to the plane, ``(n_pivots, 3, 3, n_frames)``."""
+    axes = np.empty((len(k), 3, *k.shape[1:]))
+    along, across = axes[:, 0], axes[:, 1]
+    np.subtract(k, j, out=along)
     along /= _lengths(along)
-    normal = _cross(j - i, along)
-    normal /= _lengths(normal)
-    return along, _cross(normal, along), normal
+    np.subtract(i, j, out=across)
+    across -= along * _products(along, across)
+    across /= _lengths(across)
+    axes[:, 2] = _cross(along, across)
+    return axes
+
+
+def _pulled_through_axes(i: Array, j: Array, k: Array, axes: Array, on_axes: Array) -> tuple[Array, Array, Array]:
+    """Gradients with respect to i, j and k of a function of their `_axes`, from that with respect to the axes."""
+    along, across = axes[:, 0], axes[:, 1]
+    on_along, on_across, on_normal = on_axes[:, 0], on_axes[:, 1], on_axes[:, 2]
+    on_along += _cross(across, on_normal)
+    on_across += _cross(on_normal, along)
+    behind, ahead = i - j, k - j
+    offset = _products(along, behind)
+    on_behind = (on_across - across * _products(across, on_across)) / _lengths(behind - along * offset)
+    on_along -= offset * on_behind
+    on_along -= behind * _products(along, on_behind)
+    on_behind -= along * _products(along, on_behind)
+    on_ahead = (on_along - along * _products(along, on_along)) / _lengths(ahead)
+    return on_behind, -on_behind - on_ahead, on_ahead
+
+
+def _products(one: Array, other: Array) -> Array:
+    products: Array = np.einsum("axf,axf->af", one, other)
+    return products[:, None]
 
 
 def _lengths(vectors: Array) -> Array:
-    lengths: Array = np.sqrt(np.einsum("axf,axf->af", vectors, vectors))
-    return lengths[:, None]
+    lengths: Array = np.sqrt(_products(vectors, vectors))
+    return lengths
 
 
-def _cross(a: Array, b: Array) -> Array:
-    product = np.empty_like(a)  # three times as fast as numpy.cross on this axis
-    for x, y, z in ((0, 1, 2), (1, 2, 0), (2, 0, 1)):
-        np.multiply(a[:, y], b[:, z], out=product[:, x])
-        product[:, x] -= a[:, z] * b[:, y]
+def _cross(one: Array, other: Array) -> Array:
+    following, preceding = [1, 2, 0], [2, 0, 1]  # faster than numpy.cross on this axis
+    product: Array = one[:, following] * other[:, preceding]
+    product -= one[:, preceding] * other[:, following]
     return product
 
 

@@ -52,8 +52,8 @@ def conditional():
     torsions = np.stack([generated, np.pi + 0.1 * np.sin(generated), generated + 1, rng.uniform(-np.pi, np.pi, 400)])
     angle = 1.9 + 0.1 * np.cos(generated)
     arms = 0.15 * np.stack([np.cos(angle), np.sin(angle), np.zeros(400)])[None]
-    heavy, is_set = np.array([True, True, True, False]), np.array([True, False, False, False])
-    return Conditional(torsions, arms, generated[None], heavy, is_set), torsions
+    free, is_set = np.array([False, False, False, True]), np.array([True, False, False, False])
+    return Conditional(torsions, arms, generated[None], free, is_set), torsions
 
 
 def test_conditional_coordinates(conditional):
@@ -75,7 +75,7 @@ def test_a_soft_torsion_that_the_generated_ones_tell_is_told():
     generated = rng.uniform(-np.pi, np.pi, (2, 400))
     torsions = np.stack([*generated, 0.9 * np.sin(generated[0])])
     is_set = np.array([True, True, False])
-    geometry = Conditional(torsions, np.ones((1, 3, 400)), generated, np.ones(3, dtype=bool), is_set)
+    geometry = Conditional(torsions, np.ones((1, 3, 400)), generated, np.zeros(3, dtype=bool), is_set)
     wanted = rng.uniform(-np.pi, np.pi, (2, 30))
     np.testing.assert_allclose(geometry(wanted, np.arange(30))[0][2], 0.9 * np.sin(wanted[0]), atol=0.01)
 

@@ -9,6 +9,8 @@ from openmm import app
 
 from openmm_trajgan.backmap import Backmapper, InternalCoordinates
 from openmm_trajgan.backmap.clashes import Clashes
+from openmm_trajgan.backmap.internal_coordinates import _turn_freely
+from openmm_trajgan.backmap.z_matrix import ZMatrix, bond_graph
 from openmm_trajgan.errors import InputError
 from openmm_trajgan.features import Concatenate, Distances, Torsions
 from openmm_trajgan.schema import FeatureSchema
@@ -197,6 +199,21 @@ def test_phi_of_proline_is_dependent_and_said_so(proline):
     missed = abs(features.schema.wrap(features(structures.positions) - wanted))
     np.testing.assert_allclose(missed[:, 1], 0, atol=1e-5)
     np.testing.assert_allclose(structures.flags["not_set_error"], missed[:, [0, 2]].max(axis=1), atol=1e-5)
+
+
+def test_hydrogens_of_a_ring_do_not_turn_freely():
+    topology = app.Topology()
+    residue = topology.addResidue("PRO", topology.addChain())
+    for atom in ["N", "H2", "H3", "CA", "HA", "CB", "HB2", "HB3", "CG", "HG2", "HG3", "CD", "HD2", "HD3", "C", "O", "OXT"]:
+        topology.addAtom(atom, app.Element.getBySymbol(atom[0]), residue)
+    topology.createStandardBonds()
+    proline = molecule(topology, np.zeros((1, 17, 3)))
+    z_matrix = ZMatrix.from_universe(proline, {})
+    free = _turn_freely(z_matrix, proline, bond_graph(proline))
+    turning = [topology_atom.name for topology_atom in topology.atoms() if topology_atom.index in z_matrix.pivots[free, 2]]
+    assert not set(turning) & {"CB", "CG", "CD"}
+    only_hydrogen = np.bincount(z_matrix.pivot_of_row, weights=proline.atoms.elements[z_matrix.rows[3:]] != "H") == 0
+    assert (only_hydrogen & ~free).any()
 
 
 def test_nothing_but_dependent_torsions(proline):

@@ -185,3 +185,21 @@ def test_two_molecules():
         match=r"expected one molecule, found 2 fragments .*22, 22.*as with several chains, a ligand or water",
     ):
         ZMatrix.from_universe(universe_of(topology), {"phi": (4, 6, 8, 14)})
+
+
+def test_gradient_is_pulled_back_to_the_arms(topology, torsions, frames):
+    """Against differences of a function of positions, quadratic and different in every coordinate."""
+    z_matrix = ZMatrix.from_universe(universe_of(topology), torsions)
+    angles, arms = z_matrix.measure(frames[..., :3])
+    z_matrix.turn(arms, angles)
+    rng = np.random.default_rng(5)
+    weights, centres, direction = rng.normal(size=(3, *arms.shape))
+
+    def function(moved):
+        return (weights * (z_matrix.placed(moved) - centres) ** 2).sum(axis=(0, 1))
+
+    positions = z_matrix.placed(arms)
+    slopes = z_matrix.pulled_back(2 * weights * (positions - centres), positions, arms)
+    step = 1e-6
+    differences = (function(arms + step * direction) - function(arms - step * direction)) / (2 * step)
+    np.testing.assert_allclose((slopes * direction).sum(axis=(0, 1)), differences, rtol=1e-5)
