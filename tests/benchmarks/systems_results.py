@@ -154,12 +154,14 @@ def table(results: list[dict[str, Any]]) -> str:
 
 
 def rates_table(results: list[dict[str, Any]]) -> str:
-    """Return the rows about the two states, of all MD and of the generated trajectories of the seeds."""
+    """Return the rows about the two states, of all MD and of the generated trajectories of the seeds; none if no system has two."""
+    known = [one for one in results if one["two_states"] is not None]
+    if not known:
+        return ""
     lines = [
         "| system | | fraction of the first state | its free energy, kJ/mol | time in it, ps | time in the second, ps | events |",
         "|---|---|---|---|---|---|---|",
     ]
-    known = [one for one in results if one["two_states"] is not None]
     for system, label in dict.fromkeys((one["system"], one["label"]) for one in known):
         here = [one["two_states"] for one in known if (one["system"], one["label"]) == (system, label)]
         name = f"{system}{'' if label is None else f', {label:g} K'}: {' / '.join(get_system(system).states.names)}"
@@ -178,6 +180,11 @@ def rates_table(results: list[dict[str, Any]]) -> str:
         seeds, n_events = f", {len(made)} seeds" if len(made) > 1 else "", sum(sum(one["n_events"]) for one in made)
         lines.append(f"| | generated{seeds} | {shown} | {n_events} |")
     return "\n".join(lines)
+
+
+def tables(results: list[dict[str, Any]]) -> str:
+    """Return both tables."""
+    return "\n\n".join(filter(None, (table(results), rates_table(results)))) + "\n"
 
 
 def spread(values: list[float | None], digits: int) -> str:
@@ -200,7 +207,7 @@ def main(systems: list[str], seeds: list[int], folder: Path, out: Path, quick: b
         for seed in seeds:
             results += rows(system, seed, demonstrate(system, seed, folder, quick), simulated)
             out.write_text(json.dumps(results, indent=1) + "\n")
-    sys.stdout.write(f"{table(results)}\n\n{rates_table(results)}\n")
+    sys.stdout.write(tables(results))
 
 
 if __name__ == "__main__":
@@ -213,7 +220,6 @@ if __name__ == "__main__":
     parser.add_argument("--out", type=Path, default=Path("results.json"))
     arguments = parser.parse_args()
     if arguments.table is not None:
-        read = json.loads(arguments.table.read_text())
-        sys.stdout.write(f"{table(read)}\n\n{rates_table(read)}\n")
+        sys.stdout.write(tables(json.loads(arguments.table.read_text())))
     else:
         main(arguments.systems, arguments.seeds, arguments.folder, arguments.out, arguments.quick)
