@@ -11,8 +11,8 @@ distributions, dynamics and kinetics, in units of the training data (> where the
 said of copying; and simulated time per CPU second on one thread, generated over MD (integration and features; one replica).
 
 A second table is for systems with two states (bound and unbound, folded and unfolded): mean times in each and the free energy of
-the first, of the generated trajectories of each seed (mean, half the range) and of all MD of all seeds (± the standard error of a
-two-state Markov process); a seed learned from its own training replicas among them.
+the first, of the generated trajectories (of several seeds mean and half the range) and of all MD of all seeds, ± the standard
+error of a two-state Markov process; a seed learned from its own training replicas among them.
 """
 
 import argparse
@@ -28,7 +28,7 @@ import numpy as np
 
 from openmm_trajgan import FeatureTrajectories, TrajGAN, WindowBuffer
 from openmm_trajgan.analysis import two_state_kinetics
-from openmm_trajgan.analysis.two_states import R
+from openmm_trajgan.analysis.two_states import R, measured
 from openmm_trajgan.systems import NAMES, get_system
 from openmm_trajgan.workflows.demo_protocols import PROTOCOLS, QUICK
 
@@ -168,15 +168,16 @@ def rates_table(results: list[dict[str, Any]]) -> str:
         events = np.sum([one["md"]["n_events"] for one in here], axis=0)
         stays = np.sum([np.multiply(one["md"]["n_events"], one["md"]["times"]) for one in here], axis=0)
         share, error, kt = stays[0] / stays.sum(), (1 / events).sum() ** 0.5, R * get_system(system).temperature_at(label)
-        times = [f"{stay / n:.3g} ± {stay / n / n**0.5:.2g}" for stay, n in zip(stays, events, strict=True)]
-        lines.append(
-            f"| {name} | MD | {share:.3f} ± {share * (1 - share) * error:.3f} | {-kt * np.log(stays[0] / stays[1]):.2f} ± "
-            f"{kt * error:.2f} | {times[0]} | {times[1]} | {events.sum()} |"
-        )
+        figures = [(share, share * (1 - share) * error), (-kt * np.log(stays[0] / stays[1]), kt * error)]
+        figures += [(stay / n, stay / n / n**0.5) for stay, n in zip(stays, events, strict=True)]
+        lines.append(f"| {name} | MD | {' | '.join(measured(*figure) for figure in figures)} | {events.sum()} |")
         made = [one["generated"] for one in here]
-        columns = [[one["fraction"] for one in made], [one["free_energy"] for one in made]]
-        columns += [[one["times"][index] for one in made] for index in (0, 1)]
-        shown = " | ".join(spread(column, 3) for column in columns)
+        values = [[one["fraction"], one["free_energy"], *one["times"]] for one in made]
+        errors = [made[0]["fraction_error"], made[0]["free_energy_error"], *made[0]["time_errors"]]
+        if len(made) == 1:
+            shown = " | ".join(map(measured, values[0], errors))
+        else:
+            shown = " | ".join(spread(list(column), 3) for column in zip(*values, strict=True))
         seeds, n_events = f", {len(made)} seeds" if len(made) > 1 else "", sum(sum(one["n_events"]) for one in made)
         lines.append(f"| | generated{seeds} | {shown} | {n_events} |")
     return "\n".join(lines)
@@ -192,10 +193,9 @@ def spread(values: list[float | None], digits: int) -> str:
     known = [value for value in values if value is not None]
     if not known:
         return "> any that can be told"
-    half = (max(known) - min(known)) / 2
     missing = f", {len(values) - len(known)} without a number" if len(known) < len(values) else ""
-    mean = f"{float(f'{np.mean(known):.{digits}g}'):g}"  # no exponents
-    return f"{mean} ({half:.1g}{missing})" if len(values) > 1 else mean
+    mean, half = (f"{float(f'{one:.{n}g}'):g}" for one, n in ((np.mean(known), digits), (np.ptp(known) / 2, 1)))  # no exponents
+    return f"{mean} ({half}{missing})" if len(values) > 1 else mean
 
 
 def main(systems: list[str], seeds: list[int], folder: Path, out: Path, quick: bool) -> None:
