@@ -5,10 +5,11 @@ Run ``OMP_NUM_THREADS=1 python tests/benchmarks/systems_results.py --out results
 there is not run again. The JSON file holds a row for each system, condition and seed; the tables, a row for each system and
 condition with the mean over the seeds and half the range in brackets, go to standard output (``--table`` reads such a file).
 
-Columns: frames of MD and seconds it learned from and for; Jensen-Shannon divergence of the first two features jointly;
-slowest implied timescale divided by that of held-out MD; the length of MD that the generated trajectories are worth by the least of
-distributions, dynamics and kinetics, in units of the training data (> where the noise of held-out MD hides any difference); what is
-said of copying; and simulated time per CPU second on one thread, generated over MD (integration and features; one replica).
+Columns: frames of MD, steps and seconds of wall time it learned from and for; Jensen-Shannon divergence of the first two
+features jointly, from held-out MD, generated and of the training data; slowest implied timescale divided by that of held-out MD;
+the length of MD that the generated trajectories are worth by the least of distributions, dynamics and kinetics, in units of the
+training data (> where the noise of held-out MD hides any difference); what is said of copying; and simulated time per CPU second
+on one thread, generated over MD (integration and features; one replica).
 
 A second table is for systems with two states (bound and unbound, folded and unfolded): mean times in each and the free energy of
 the first, of the generated trajectories (of several seeds mean and half the range) and of all MD of all seeds, ± the standard
@@ -136,19 +137,26 @@ def copying(group: dict[str, Any]) -> str:
 def table(results: list[dict[str, Any]]) -> str:
     """Return the rows of README, mean over the seeds and half the range."""
     lines = [
-        "| system | training frames | training, s | JSD | t₂ ratio | worth, in training lengths | copying | speed-up | seeds |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| system | training frames | steps | training, s | JSD | of training data | t₂ ratio | worth, in training lengths | "
+        "copying | speed-up | seeds |",
+        f"|{11 * '---|'}",
     ]
     for system, label in dict.fromkeys((one["system"], one["label"]) for one in results):
         here = [one for one in results if (one["system"], one["label"]) == (system, label)]
         numbers = [
             spread([one[name] for one in here], digits)
-            for name, digits in (("jsd", 2), ("t2_ratio", 3), ("worth_over_training", 2), ("speed_up", 2))
+            for name, digits in (
+                ("jsd", 2),
+                ("jsd_of_training_md", 2),
+                ("t2_ratio", 3),
+                ("worth_over_training", 2),
+                ("speed_up", 2),
+            )
         ]
         lines.append(
             f"| {system}{'' if label is None else f', {label:g} K'} | {here[0]['training_frames']} | "
-            f"{spread([one['training_seconds'] for one in here], 3)} | {numbers[0]} | {numbers[1]} | {numbers[2]} | "
-            f"{', '.join(sorted({one['copying'] for one in here}))} | {numbers[3]} | {len(here)} |"
+            f"{here[0]['training_steps']} | {spread([one['training_seconds'] for one in here], 3)} | {' | '.join(numbers[:-1])} | "
+            f"{', '.join(sorted({one['copying'] for one in here}))} | {numbers[-1]} | {len(here)} |"
         )
     return "\n".join(lines)
 
