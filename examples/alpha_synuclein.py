@@ -24,7 +24,6 @@ import matplotlib.pyplot as plt
 
 N_FRAMES = 2500  # per replica, one every 3 ps
 N_TRAIN, N_UNSEEN, N_GENERATED = 4, 2, 8  # trajectories
-MINUTES = 3.0  # of training
 LAG = 20  # frames, for TICA
 
 
@@ -58,9 +57,10 @@ def main() -> None:
     slow = tica.transform_trajectories(distances)
     print(f"  (TICA, from {slow.schema.names[0]} on, orders by slowness and has no way back)")
 
-    # The model knows nothing but the plane of the principal components.
+    # The model knows nothing but the plane of the principal components. The data decide the length of windows and how many steps
+    # the training takes, so that the seeds give one result.
     plane = pca.transform_trajectories(distances)
-    gan = tg.TrajGAN().fit(plane, minutes=MINUTES, seed=4)
+    gan = tg.TrajGAN().fit(plane, seed=4)
     gan.save("alpha_synuclein.trajgan")
     pca.save("alpha_synuclein.latent")
     generated = gan.generate(n_frames=N_FRAMES, n_trajectories=N_GENERATED, seed=5)

@@ -26,7 +26,6 @@ import matplotlib.pyplot as plt
 SYSTEM = sys.argv[1] if len(sys.argv) > 1 else "p450_binding"
 N_FRAMES = 6000 if SYSTEM == "t4_lysozyme" else 3000  # per replica, one every 8 ps
 N_TRAIN, N_UNSEEN = 6, 3  # replicas
-MINUTES = 3.0  # of training
 WINDOW = 64  # frames, half a ns, about as long as the ligand stays in P450
 DISPLACEMENT = "ligand displacement"  # nm, from the place where the ligand is bound
 BOUND, UNBOUND = 0.3, 1.2  # nm, where the cores of the two states begin: what is between belongs to the one visited last
@@ -38,7 +37,8 @@ def main() -> None:
     train = collect_system(SYSTEM, Path("train.windows"), n_frames=N_FRAMES, n_replicas=N_TRAIN, n_structures=N_FRAMES, seed=1)
     unseen = collect_system(SYSTEM, Path("unseen.windows"), n_frames=N_FRAMES, n_replicas=N_UNSEEN, seed=2)
 
-    gan = tg.TrajGAN(window_length=WINDOW).fit(train, minutes=MINUTES, seed=3)
+    # The number of frames decides how many steps the training takes, so that the seeds give one result.
+    gan = tg.TrajGAN(window_length=WINDOW).fit(train, seed=3)
     gan.save(f"{SYSTEM}.trajgan")
 
     # Ten times as much as was simulated for training.

@@ -25,7 +25,6 @@ import matplotlib.pyplot as plt
 
 N_FRAMES = 6000  # per replica, one every 0.2 ps
 N_TRAIN, N_UNSEEN = 6, 3  # replicas
-MINUTES = 4.0  # of training
 ALPHA = -0.5  # rad, the middle of α along ψ
 CORES = 1.0, 2.0  # rad from it, where α ends and extended begins: what is between belongs to the one visited last
 
@@ -61,7 +60,8 @@ def main() -> None:
     train = collect_system("tetraalanine", Path("train.windows"), n_replicas=N_TRAIN, seed=1, **keep)
     unseen = collect_system("tetraalanine", Path("unseen.windows"), n_replicas=N_UNSEEN, seed=2, **keep)
 
-    gan = tg.TrajGAN().fit(train, minutes=MINUTES, seed=3)
+    # The data decide the length of windows and how many steps the training takes, so that the seeds give one result.
+    gan = tg.TrajGAN().fit(train, seed=3)
     gan.save("tetraalanine.trajgan")
     generated = gan.generate(n_frames=N_FRAMES, n_trajectories=4 * N_TRAIN, seed=4)
 

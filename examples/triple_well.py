@@ -25,7 +25,7 @@ import matplotlib.pyplot as plt
 N_FRAMES = triple_well.ORIGIN_WINDOW  # per particle, one every 0.1 ps
 N_REPLICAS, N_UNSEEN = triple_well.N_REPLICAS, 20
 WINDOW = N_FRAMES - 1  # frames: a trajectory of 40,000 is one frame and a window after it
-MINUTES = 3.0  # of training
+STEPS = 500  # of training, with six windows each
 WELLS = np.array([[-1.475, -1.475], [0.0, 0.0], [1.474, 1.474]])  # nm
 CORE = 0.5  # nm about the middle of a well
 
@@ -47,7 +47,7 @@ def main() -> None:
     buffer = collect_system("triple_well", Path("triple_well.windows"), n_frames=N_FRAMES, n_replicas=N_REPLICAS, seed=1)
     train, unseen = buffer.trajectories(buffer.streams[:-N_UNSEEN]), buffer.trajectories(buffer.streams[-N_UNSEEN:])
 
-    gan = tg.TrajGAN(window_length=WINDOW).fit(train, minutes=MINUTES, seed=2)
+    gan = tg.TrajGAN(window_length=WINDOW).fit(train, steps=STEPS, seed=2)
     gan.save("triple_well.trajgan")
     generated = gan.generate(n_frames=N_FRAMES, n_trajectories=N_UNSEEN, seed=3)
 

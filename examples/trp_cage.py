@@ -22,7 +22,6 @@ import matplotlib.pyplot as plt
 LEFT_OUT = 315.0  # K
 TRAINED = [temperature for temperature in trp_cage.TEMPERATURES if temperature != LEFT_OUT]
 N_FRAMES = 4000  # per replica, one every 6 ps
-MINUTES = 4.0  # of training
 WINDOW = 64  # frames, about the time in which the molecule forgets whether it was folded
 FOLDED, UNFOLDED = 0.8, 0.35  # fraction of native contacts, from which on the molecule counts as one or the other
 
@@ -41,8 +40,9 @@ def main() -> None:
     )
     unseen = collect_system("trp_cage", Path("unseen.windows"), n_frames=N_FRAMES, n_replicas=3, labels=[LEFT_OUT], seed=2)
 
-    # The temperatures are the labels of the trajectories; being numbers, they can be interpolated.
-    gan = tg.TrajGAN(window_length=WINDOW).fit(train, labels=train.labels, minutes=MINUTES, seed=3)
+    # The temperatures are the labels of the trajectories; being numbers, they can be interpolated. The number of frames decides how
+    # many steps the training takes, so that the seeds give one result.
+    gan = tg.TrajGAN(window_length=WINDOW).fit(train, labels=train.labels, seed=3)
     gan.save("trp_cage.trajgan")
 
     # Four times as much as was simulated, at each temperature and at the one in between.

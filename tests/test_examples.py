@@ -53,7 +53,7 @@ def test_folding_of_trp_cage_runs(tmp_path):
         "trp_cage",
         tmp_path,
         ("N_FRAMES = 4000", "N_FRAMES = 60"),
-        ("minutes=MINUTES", "steps=4"),
+        ("labels=train.labels, seed=3)", "labels=train.labels, steps=4, seed=3)"),
         ("n_replicas=3 * len(TRAINED)", "n_replicas=len(TRAINED)"),
         ("n_replicas=3,", "n_replicas=1,"),
         ("WINDOW = 64", "WINDOW = 16"),
@@ -72,7 +72,7 @@ def test_binding_runs(tmp_path, argument, n_beads):
         tmp_path,
         ('N_FRAMES = 6000 if SYSTEM == "t4_lysozyme" else 3000', "N_FRAMES = 60"),
         ("N_TRAIN, N_UNSEEN = 6, 3", "N_TRAIN, N_UNSEEN = 2, 1"),
-        ("minutes=MINUTES", "steps=4"),
+        ("fit(train, seed=3)", "fit(train, steps=4, seed=3)"),
         ("WINDOW = 64", "WINDOW = 16"),
         ("BOUND, UNBOUND = 0.3, 1.2", "BOUND, UNBOUND = 1.2, 0.3"),  # so few frames may not see both
         ("n_frames=10 * N_FRAMES", "n_frames=N_FRAMES"),
@@ -89,7 +89,7 @@ def test_the_chain_in_a_plane_runs(tmp_path):
         tmp_path,
         ("N_FRAMES = 2500", "N_FRAMES = 40"),
         ("N_TRAIN, N_UNSEEN, N_GENERATED = 4, 2, 8", "N_TRAIN, N_UNSEEN, N_GENERATED = 1, 1, 1"),
-        ("minutes=MINUTES", "steps=4"),
+        ("fit(plane, seed=4)", "fit(plane, steps=4, seed=4)"),
         ("2, seed=3)", "2, epochs=2, seed=3)"),
         ("LAG = 20", "LAG = 2"),
     )
@@ -111,7 +111,7 @@ def test_many_torsions_run(tmp_path):
         tmp_path,
         ("N_FRAMES = 6000", "N_FRAMES = 300"),
         ("N_TRAIN, N_UNSEEN = 6, 3", "N_TRAIN, N_UNSEEN = 2, 2"),
-        ("minutes=MINUTES", "steps=4"),
+        ("fit(train, seed=3)", "fit(train, steps=4, seed=3)"),
         ("n_trajectories=4 * N_TRAIN", "n_trajectories=2"),
     )
     names = ["training MD", "unseen MD", "generated"]
@@ -126,7 +126,7 @@ def test_windows_of_the_origin_run(tmp_path):
         tmp_path,
         ("N_FRAMES = triple_well.ORIGIN_WINDOW", "N_FRAMES = 200"),
         ("N_REPLICAS, N_UNSEEN = triple_well.N_REPLICAS, 20", "N_REPLICAS, N_UNSEEN = 30, 10"),
-        ("minutes=MINUTES", "steps=4"),
+        ("STEPS = 500", "STEPS = 4"),
     )
     assert [line.split()[0] for line in printed.splitlines()[1:]] == ["training", "unseen", "generated"]
     assert (tmp_path / "triple_well.trajgan").exists()

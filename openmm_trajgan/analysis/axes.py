@@ -1,5 +1,6 @@
 """What the pictures of a report have in common: coordinates, units of time, curves with bands, and how they are drawn."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -152,5 +153,11 @@ def angle_axis(axes: Axes, coordinate: Coordinate, which: str) -> None:
 
 
 def plain(text: str) -> str:
-    """Return a text that matplotlib does not take for a formula."""
-    return text.replace("$", r"\$")
+    """Return a text that matplotlib does not take for a formula, without the fingerprints in names of fitted projections.
+
+    Examples
+    --------
+    >>> plain("JSD PC 1 #3f2a23, PC 2 #3f2a23")
+    'JSD PC 1, PC 2'
+    """
+    return re.sub(r" #[0-9a-f]{6}\b", "", text).replace("$", r"\$")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure, FigureBase
+from matplotlib.ticker import FixedLocator
 
 from openmm_trajgan.analysis import plots
 from openmm_trajgan.analysis.axes import GENERATED, REFERENCE, WIDTH, Coordinate, Curve
@@ -378,9 +379,14 @@ def _image(figure: FigureBase, kind: str) -> bytes:
 
 
 def _arrange(figure: Figure) -> None:
-    """Find places for everything once, and not again in each format, which takes as long as drawing."""
+    """Find places for everything once, and not again in each format, which takes as long as drawing.
+
+    Ticks stay as they are before: new ones would need other room than was found for them.
+    """
     engine = figure.get_layout_engine()
     if engine is not None:
         figure.set_dpi(DPI)
+        for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
+            axis.set_major_locator(FixedLocator(axis.get_majorticklocs().tolist()))
         engine.execute(figure)
         figure.set_layout_engine(None)

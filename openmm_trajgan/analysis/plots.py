@@ -164,7 +164,8 @@ def time_series(
             if coordinate.period is not None:
                 style = {"linestyle": "none", "marker": ".", "markersize": 2, "rasterized": True}
             axes.plot(times, values[::stride], color=colour, **style)
-            axes.set(ylim=(low - margin, high + margin), ylabel=textwrap.fill(coordinate.label, LABEL_WIDTH))
+            axes.set_ylim(low - margin, high + margin)
+            axes.set_ylabel(_wrapped(coordinate.label), fontsize=8)
             angle_axis(axes, coordinate, "y")
             axes.set_title(title, loc="left", fontsize=9, color=colour, pad=2)
             axes.margins(x=0.005)
@@ -237,7 +238,7 @@ def displacements(
                 axes.set_xlim(x[visited[0]], x[visited[-1]])
             if row == 0:
                 axes.set_title(_step_title(steps, time), fontsize=9)
-            axes.set_xlabel(f"change of {coordinate.label}", fontsize=9)
+            axes.set_xlabel(_wrapped(f"change of {coordinate.label}"), fontsize=8)
             axes.tick_params(labelsize=8)
     finish(figure, list(panels.ravel()), "share of frames")
     return figure
@@ -257,12 +258,13 @@ def implied_timescales(curves: Mapping[str, Curve], lags: NDArray[np.int64], tim
     lag
         Where the timescales are compared, marked.
     """
-    n_processes = next(iter(curves.values())).values.shape[1]
-    figure, panels = panel_grid(n_processes, height=3.2)
     everything = np.stack([part for one in curves.values() for part in (one.values, one.low, one.high)])
+    processes = np.flatnonzero(np.isfinite(everything).any(axis=(0, 1)))
+    processes = processes if processes.size else np.array([0])
+    figure, panels = panel_grid(len(processes), height=3.2)
     n_shown = min(int(np.flatnonzero(np.isfinite(everything).any(axis=(0, 2))).max(initial=0)) + 2, len(lags))
     x = lags * time.step
-    for process, axes in enumerate(panels):
+    for process, axes in zip(processes.tolist(), panels, strict=True):
         axes.fill_between(x, x, 1e-3 * x[0], color="0.88", linewidth=0, zorder=0)
         for (title, curve), colour, marker in zip(curves.items(), (REFERENCE, GENERATED), "os", strict=True):
             one = Curve(*(time.step * part[:, process] for part in (curve.values, curve.low, curve.high)))
@@ -312,6 +314,11 @@ def nearest_windows(shares: Mapping[str, FloatArray], edges: FloatArray) -> Figu
     plain_logarithms(axes, y=False)
     finish(figure, [axes], "share of windows")
     return figure
+
+
+def _wrapped(label: str) -> str:
+    """Return a label in lines that fit a small panel, its unit never alone at the end of one."""
+    return textwrap.fill(label.replace(" / ", " /\N{NO-BREAK SPACE}"), LABEL_WIDTH)
 
 
 def _reached(edges: FloatArray, visited: NDArray[np.bool_]) -> tuple[float, float]:

@@ -111,3 +111,19 @@ def last_core(values: NDArray[np.floating], cores: tuple[float, float]) -> NDArr
     visits = np.where(first, 0, np.where(second, 1, -1))
     newest = np.maximum.accumulate(np.where(visits >= 0, np.arange(len(visits)), -1))
     return np.where(newest >= 0, visits[newest], -1)
+
+
+def measured(value: float, error: float) -> str:
+    """Return a number and its standard error, both down to the second digit of the error.
+
+    Examples
+    --------
+    >>> measured(11712.0, 5321.0), measured(-1.4286, 0.2), measured(251.3, 112.0)
+    ('11,700 ± 5,300', '−1.43 ± 0.20', '250 ± 110')
+    >>> measured(32.0, float("inf"))
+    '32 ± inf'
+    """
+    if not (math.isfinite(value) and math.isfinite(error) and error > 0):
+        return f"{value:.3g} ± {error:.2g}"
+    digits = 1 - math.floor(math.log10(error))
+    return " ± ".join(f"{round(each, digits):,.{max(digits, 0)}f}".replace("-", "−") for each in (value, error))

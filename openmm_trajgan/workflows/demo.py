@@ -11,7 +11,7 @@ from pydantic import Field
 
 from openmm_trajgan.analysis.audit import audit
 from openmm_trajgan.analysis.pictures import overview
-from openmm_trajgan.analysis.two_states import two_state_kinetics
+from openmm_trajgan.analysis.two_states import measured, two_state_kinetics
 from openmm_trajgan.backmap import to_universe, write_universe
 from openmm_trajgan.buffer import WindowBuffer
 from openmm_trajgan.features.base import Featurizer
@@ -225,10 +225,10 @@ def _rates(states: StatePair, temperature: float, held_out: FeatureTrajectories,
     """Say how long each of the two states lasts, in held-out MD and generated, and how much the first is preferred."""
     both = [two_state_kinetics(data, states.feature, states.cores, temperature=temperature) for data in (held_out, generated)]
     first, second = (
-        f"{name} for {' and '.join(f'{one.times[index]:.3g} ± {one.time_errors[index]:.2g}' for one in both)} ps"
+        f"{name} for {' and '.join(measured(one.times[index], one.time_errors[index]) for one in both)} ps"
         for index, name in enumerate(states.names)
     )
-    energies = " and ".join(f"{one.free_energy:.2f} ± {one.free_energy_error:.2f}" for one in both)
+    energies = " and ".join(measured(one.free_energy, one.free_energy_error) for one in both)
     free = f"free energy of {states.names[0]} {energies} kJ/mol (± standard error)."
     return f"States of held-out MD and generated: {first}, {second}; {free}"
 

@@ -3,7 +3,9 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from openmm_trajgan.analysis.pictures import overview, pictures, write_pictures
+from openmm_trajgan.analysis import plots
+from openmm_trajgan.analysis.axes import Coordinate
+from openmm_trajgan.analysis.pictures import Picture, overview, pictures, write_pictures
 
 NAMES = [
     "worth",
@@ -39,6 +41,18 @@ def test_a_format_does_not_depend_on_which_was_made_before(wells_audit, drawn):
     assert drawn[0].png  # arranges
     assert alone.svg == drawn[0].svg
     assert alone.png == drawn[0].png
+
+
+@pytest.mark.parametrize("highest", [0.5, 1.3, 7.0])
+def test_labels_stay_within_the_picture(highest):
+    edges, surface = (np.linspace(0, 1, 51), np.linspace(0, highest, 51)), np.zeros((50, 50))
+    coordinates = Coordinate("native contacts", ""), Coordinate("rmsd", "nm")
+    figure = plots.free_energy_surfaces({"MD": surface, "generated": surface}, edges, coordinates)
+    assert Picture("surface", "", "", figure, None).png
+    figure.draw_without_rendering()
+    label = figure.axes[0].yaxis.label.get_window_extent()
+    assert label.x0 >= 0
+    assert label.y0 >= 0
 
 
 def test_bands_hold_the_lines(drawn):

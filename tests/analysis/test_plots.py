@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -77,7 +79,20 @@ def test_displacements_have_a_row_per_feature_and_a_column_per_number_of_frames(
     figure = plots.displacements(curves, edges, [PHI, D], TimeAxis("ps", 0.2))
     assert [axes.get_title() for axes in figure.axes] == ["1 frame (0.2 ps)", "4 frames (0.8 ps)", "", ""]
     assert figure.axes[0].get_yscale() == "log"
-    assert figure.axes[2].get_xlabel() == "change of d / nm"
+    assert figure.axes[2].get_xlabel().split() == ["change", "of", "d", "/", "nm"]
+
+
+def test_long_names_stand_apart():
+    name = Coordinate("ligand displacement", "nm")
+    edges = {steps: [np.linspace(-1, 1, 5)] for steps in (1, 4, 16, 64)}
+    curves = {title: {(steps, 0): curve([0.0, 0.5, 0.5, 0.0]) for steps in edges} for title in ("MD", "generated")}
+    beside = plots.displacements(curves, edges, [name], TimeAxis("ps", 8.0))
+    frames = np.random.default_rng(1).uniform(size=(100, 2))
+    above = plots.time_series({"MD": frames, "generated": frames}, [name, name], TimeAxis("ps", 8.0))
+    for figure, axis in ((beside, "xaxis"), (above, "yaxis")):
+        figure.draw_without_rendering()
+        boxes = [getattr(axes, axis).label.get_window_extent() for axes in figure.axes]
+        assert not any(first.overlaps(second) for first, second in pairwise(boxes))
 
 
 def test_timescales_stand_in_units_of_time_with_the_lag_marked():
@@ -93,7 +108,13 @@ def test_timescales_that_are_missing_everywhere_still_make_a_picture():
     nothing = Curve(*(np.full((3, 2), np.nan),) * 3)
     figure = plots.implied_timescales({"MD": nothing, "generated": nothing}, np.array([1, 2, 5]), TimeAxis("frames", 1.0))
     figure.draw_without_rendering()
-    assert [axes.get_title() for axes in figure.axes] == ["t2", "t3"]
+    assert [axes.get_title() for axes in figure.axes] == ["t2"]
+
+
+def test_a_process_without_a_number_has_no_panel():
+    values = np.array([[10.0, np.nan], [20.0, np.nan]])
+    figure = plots.implied_timescales({"MD": curve(values), "generated": curve(values)}, np.array([1, 2]), TimeAxis("ps", 0.5))
+    assert [axes.get_title() for axes in figure.axes] == ["t2"]
 
 
 def test_copies_stand_apart_from_distances():

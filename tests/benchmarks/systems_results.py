@@ -5,14 +5,15 @@ Run ``OMP_NUM_THREADS=1 python tests/benchmarks/systems_results.py --out results
 there is not run again. The JSON file holds a row for each system, condition and seed; the tables, a row for each system and
 condition with the mean over the seeds and half the range in brackets, go to standard output (``--table`` reads such a file).
 
-Columns: frames of MD and seconds it learned from and for; Jensen-Shannon divergence of the first two features jointly;
-slowest implied timescale divided by that of held-out MD; the length of MD that the generated trajectories are worth by the least of
-distributions, dynamics and kinetics, in units of the training data (> where the noise of held-out MD hides any difference); what is
-said of copying; and simulated time per CPU second on one thread, generated over MD (integration and features; one replica).
+Columns: frames of MD, steps and seconds of wall time it learned from and for; Jensen-Shannon divergence of the first two
+features jointly, from held-out MD, generated and of the training data; slowest implied timescale divided by that of held-out MD;
+the length of MD that the generated trajectories are worth by the least of distributions, dynamics and kinetics, in units of the
+training data (> where the noise of held-out MD hides any difference); what is said of copying; and simulated time per CPU second
+on one thread, generated over MD (integration and features; one replica).
 
 A second table is for systems with two states (bound and unbound, folded and unfolded): mean times in each and the free energy of
-the first, of the generated trajectories of each seed (mean, half the range) and of all MD of all seeds (± the standard error of a
-two-state Markov process); a seed learned from its own training replicas among them.
+the first, of the generated trajectories (of several seeds mean and half the range) and of all MD of all seeds, ± the standard
+error of a two-state Markov process; a seed learned from its own training replicas among them.
 """
 
 import argparse
@@ -28,7 +29,7 @@ import numpy as np
 
 from openmm_trajgan import FeatureTrajectories, TrajGAN, WindowBuffer
 from openmm_trajgan.analysis import two_state_kinetics
-from openmm_trajgan.analysis.two_states import R
+from openmm_trajgan.analysis.two_states import R, measured
 from openmm_trajgan.systems import NAMES, get_system
 from openmm_trajgan.workflows.demo_protocols import PROTOCOLS, QUICK
 
@@ -136,48 +137,63 @@ def copying(group: dict[str, Any]) -> str:
 def table(results: list[dict[str, Any]]) -> str:
     """Return the rows of README, mean over the seeds and half the range."""
     lines = [
-        "| system | training frames | training, s | JSD | t₂ ratio | worth, in training lengths | copying | speed-up | seeds |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| system | training frames | steps | training, s | JSD | of training data | t₂ ratio | worth, in training lengths | "
+        "copying | speed-up | seeds |",
+        f"|{11 * '---|'}",
     ]
     for system, label in dict.fromkeys((one["system"], one["label"]) for one in results):
         here = [one for one in results if (one["system"], one["label"]) == (system, label)]
         numbers = [
             spread([one[name] for one in here], digits)
-            for name, digits in (("jsd", 2), ("t2_ratio", 3), ("worth_over_training", 2), ("speed_up", 2))
+            for name, digits in (
+                ("jsd", 2),
+                ("jsd_of_training_md", 2),
+                ("t2_ratio", 3),
+                ("worth_over_training", 2),
+                ("speed_up", 2),
+            )
         ]
         lines.append(
             f"| {system}{'' if label is None else f', {label:g} K'} | {here[0]['training_frames']} | "
-            f"{spread([one['training_seconds'] for one in here], 3)} | {numbers[0]} | {numbers[1]} | {numbers[2]} | "
-            f"{', '.join(sorted({one['copying'] for one in here}))} | {numbers[3]} | {len(here)} |"
+            f"{here[0]['training_steps']} | {spread([one['training_seconds'] for one in here], 3)} | {' | '.join(numbers[:-1])} | "
+            f"{', '.join(sorted({one['copying'] for one in here}))} | {numbers[-1]} | {len(here)} |"
         )
     return "\n".join(lines)
 
 
 def rates_table(results: list[dict[str, Any]]) -> str:
-    """Return the rows about the two states, of all MD and of the generated trajectories of the seeds."""
+    """Return the rows about the two states, of all MD and of the generated trajectories of the seeds; none if no system has two."""
+    known = [one for one in results if one["two_states"] is not None]
+    if not known:
+        return ""
     lines = [
         "| system | | fraction of the first state | its free energy, kJ/mol | time in it, ps | time in the second, ps | events |",
         "|---|---|---|---|---|---|---|",
     ]
-    known = [one for one in results if one["two_states"] is not None]
     for system, label in dict.fromkeys((one["system"], one["label"]) for one in known):
         here = [one["two_states"] for one in known if (one["system"], one["label"]) == (system, label)]
         name = f"{system}{'' if label is None else f', {label:g} K'}: {' / '.join(get_system(system).states.names)}"
         events = np.sum([one["md"]["n_events"] for one in here], axis=0)
         stays = np.sum([np.multiply(one["md"]["n_events"], one["md"]["times"]) for one in here], axis=0)
         share, error, kt = stays[0] / stays.sum(), (1 / events).sum() ** 0.5, R * get_system(system).temperature_at(label)
-        times = [f"{stay / n:.3g} ± {stay / n / n**0.5:.2g}" for stay, n in zip(stays, events, strict=True)]
-        lines.append(
-            f"| {name} | MD | {share:.3f} ± {share * (1 - share) * error:.3f} | {-kt * np.log(stays[0] / stays[1]):.2f} ± "
-            f"{kt * error:.2f} | {times[0]} | {times[1]} | {events.sum()} |"
-        )
+        figures = [(share, share * (1 - share) * error), (-kt * np.log(stays[0] / stays[1]), kt * error)]
+        figures += [(stay / n, stay / n / n**0.5) for stay, n in zip(stays, events, strict=True)]
+        lines.append(f"| {name} | MD | {' | '.join(measured(*figure) for figure in figures)} | {events.sum()} |")
         made = [one["generated"] for one in here]
-        columns = [[one["fraction"] for one in made], [one["free_energy"] for one in made]]
-        columns += [[one["times"][index] for one in made] for index in (0, 1)]
-        shown = " | ".join(spread(column, 3) for column in columns)
+        values = [[one["fraction"], one["free_energy"], *one["times"]] for one in made]
+        errors = [made[0]["fraction_error"], made[0]["free_energy_error"], *made[0]["time_errors"]]
+        if len(made) == 1:
+            shown = " | ".join(map(measured, values[0], errors))
+        else:
+            shown = " | ".join(spread(list(column), 3) for column in zip(*values, strict=True))
         seeds, n_events = f", {len(made)} seeds" if len(made) > 1 else "", sum(sum(one["n_events"]) for one in made)
         lines.append(f"| | generated{seeds} | {shown} | {n_events} |")
     return "\n".join(lines)
+
+
+def tables(results: list[dict[str, Any]]) -> str:
+    """Return both tables."""
+    return "\n\n".join(filter(None, (table(results), rates_table(results)))) + "\n"
 
 
 def spread(values: list[float | None], digits: int) -> str:
@@ -185,10 +201,9 @@ def spread(values: list[float | None], digits: int) -> str:
     known = [value for value in values if value is not None]
     if not known:
         return "> any that can be told"
-    half = (max(known) - min(known)) / 2
     missing = f", {len(values) - len(known)} without a number" if len(known) < len(values) else ""
-    mean = f"{float(f'{np.mean(known):.{digits}g}'):g}"  # no exponents
-    return f"{mean} ({half:.1g}{missing})" if len(values) > 1 else mean
+    mean, half = (f"{float(f'{one:.{n}g}'):g}" for one, n in ((np.mean(known), digits), (np.ptp(known) / 2, 1)))  # no exponents
+    return f"{mean} ({half}{missing})" if len(values) > 1 else mean
 
 
 def main(systems: list[str], seeds: list[int], folder: Path, out: Path, quick: bool) -> None:
@@ -200,7 +215,7 @@ def main(systems: list[str], seeds: list[int], folder: Path, out: Path, quick: b
         for seed in seeds:
             results += rows(system, seed, demonstrate(system, seed, folder, quick), simulated)
             out.write_text(json.dumps(results, indent=1) + "\n")
-    sys.stdout.write(f"{table(results)}\n\n{rates_table(results)}\n")
+    sys.stdout.write(tables(results))
 
 
 if __name__ == "__main__":
@@ -213,7 +228,6 @@ if __name__ == "__main__":
     parser.add_argument("--out", type=Path, default=Path("results.json"))
     arguments = parser.parse_args()
     if arguments.table is not None:
-        read = json.loads(arguments.table.read_text())
-        sys.stdout.write(f"{table(read)}\n\n{rates_table(read)}\n")
+        sys.stdout.write(tables(json.loads(arguments.table.read_text())))
     else:
         main(arguments.systems, arguments.seeds, arguments.folder, arguments.out, arguments.quick)
