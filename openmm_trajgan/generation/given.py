@@ -35,7 +35,8 @@ def given_frames(
     Raises
     ------
     InputError
-        If a shape does not fit, a frame at an end is not finite, or the end is further than one window from the start.
+        If a shape does not fit, a frame at an end is not finite, a frame is given twice with different values, or the end is
+        further than one window from the start.
 
     Examples
     --------
@@ -62,7 +63,10 @@ def given_frames(
             raise InputError(f"{name}: expected {n_features} features for up to {n_frames} frames, found shape {part.shape}")
         if not np.isfinite(part).all():
             raise InputError(f"{name}: expected finite values, found {part[~np.isfinite(part)][0]}; give NaN in `given` only")
-        frames[:, slice(n_given) if name == "start" else slice(n_frames - n_given, None)] = part
+        place = frames[:, slice(n_given) if name == "start" else slice(n_frames - n_given, None)]
+        if ((place != part) & ~np.isnan(place)).any():
+            raise InputError(f"{name}: found frames that are given with other values too; give each frame once")
+        place[:] = part
     if "end" in parts:
         most = window_length + parts["end"].shape[-2] - 1 + (parts["start"].shape[-2] if "start" in parts else 1)
         if n_frames > most:

@@ -126,6 +126,8 @@ def read_safetensors(path: Path, kind: str) -> tuple[dict[str, str], dict[str, t
     InputError
         If the file is missing, not complete, of another kind, or of a newer format.
     """
+    if path.is_dir():
+        raise InputError(f"{path}: expected an {kind} file, found a folder")
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}

@@ -54,6 +54,8 @@ def test_other_files_are_refused_by_what_they_are(bundle, tmp_path):
         ModelBundle.load(path)
     with pytest.raises(InputError, match="no such file"):
         ModelBundle.load(tmp_path / "missing.trajgan")
+    with pytest.raises(InputError, match="found a folder"):
+        ModelBundle.load(tmp_path)
 
 
 def test_newer_formats_and_contradictions_are_refused(bundle, tmp_path):

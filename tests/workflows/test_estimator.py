@@ -255,6 +255,7 @@ def test_the_end_may_be_a_window_after_the_last_frame_of_the_start(plain):
         ({"end": [math.inf]}, "end: expected finite values, found inf"),
         ({"given": np.zeros((8, 1))}, r"given: expected shape \(9, 1\) or \(2, 9, 1\), found \(8, 1\)"),
         ({"given": np.zeros((1, 9, 1))}, "given: expected shape"),
+        ({"start": [0.1], "given": np.full((9, 1), 0.2)}, "start: found frames that are given with other values too"),
         ({"given": np.full((9, 1), math.inf)}, "given: expected finite values, or NaN for what is to be drawn, found inf"),
     ],
 )
