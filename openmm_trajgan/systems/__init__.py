@@ -9,6 +9,7 @@ NAMES = (
     "alanine_dipeptide",
     "alanine_dipeptide_500K",
     "alpha_synuclein",
+    "ornstein_uhlenbeck",
     "p450_binding",
     "t4_lysozyme",
     "tetraalanine",

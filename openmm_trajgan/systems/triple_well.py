@@ -11,15 +11,13 @@ windows of `ORIGIN_WINDOW` frames from one simulation.
 """
 
 import numpy as np
-import openmm
-from openmm import app, unit
+from openmm import app
 
 from openmm_trajgan.features.cartesian import Coordinates
-from openmm_trajgan.systems.base import SimulatedSystem, openmm_seed
+from openmm_trajgan.systems.base import SimulatedSystem
+from openmm_trajgan.systems.brownian import TEMPERATURE, build_particles
 
-TEMPERATURE = 1.0 / unit.MOLAR_GAS_CONSTANT_R.value_in_unit(unit.kilojoule_per_mole / unit.kelvin)  # K, where kT = 1 kJ/mol
 N_REPLICAS = 100
-STEP_SIZE = 0.005  # ps
 ORIGIN_WINDOW = 40_000  # frames
 POTENTIAL = (
     "-9.44*exp(-(x^2+y^2)/(2*0.789^2))"
@@ -41,23 +39,7 @@ def build(seed: int, n_replicas: int = N_REPLICAS) -> app.Simulation:
     n_replicas
         Particles, which do not interact.
     """
-    system = openmm.System()
-    topology = app.Topology()
-    chain = topology.addChain()
-    force = openmm.CustomExternalForce(POTENTIAL)
-    for replica in range(n_replicas):
-        system.addParticle(1.0)
-        force.addParticle(replica, [])
-        topology.addAtom("X", None, topology.addResidue("X", chain))
-    system.addForce(force)
-    integrator = openmm.BrownianIntegrator(TEMPERATURE, 1.0, STEP_SIZE)
-    integrator.setRandomNumberSeed(openmm_seed(seed))
-    simulation = app.Simulation(topology, system, integrator, openmm.Platform.getPlatformByName("Reference"))
-    simulation.context.setPositions(_WELLS[np.arange(n_replicas) % len(_WELLS)])
-    simulation.step(_EQUILIBRATION_STEPS)
-    simulation.currentStep = 0
-    simulation.context.setTime(0.0)
-    return simulation
+    return build_particles(POTENTIAL, _WELLS[np.arange(n_replicas) % len(_WELLS)], _EQUILIBRATION_STEPS, seed)
 
 
 def features() -> Coordinates:

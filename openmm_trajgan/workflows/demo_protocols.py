@@ -47,6 +47,7 @@ PROTOCOLS = {
     "alpha_synuclein": DemoProtocol(
         n_replicas=9, n_held_out=3, n_frames=2500, n_generated=4, n_generated_frames=5000, latent=PCA.fit
     ),
+    "ornstein_uhlenbeck": DemoProtocol(n_replicas=40, n_held_out=20, n_frames=2500, n_generated=20, n_generated_frames=10_000),
     "p450_binding": DemoProtocol(n_replicas=9, n_held_out=3, n_frames=3000, n_generated=6, n_generated_frames=5000),
     "t4_lysozyme": DemoProtocol(n_replicas=9, n_held_out=3, n_frames=6000, n_generated=6, n_generated_frames=10_000),
     "tetraalanine": DemoProtocol(n_replicas=9, n_held_out=3, n_frames=6000, n_generated=6, n_generated_frames=20_000),
@@ -62,6 +63,7 @@ QUICK = {
     "alpha_synuclein": DemoProtocol(
         n_replicas=2, n_held_out=1, n_frames=200, minutes=0.1, n_generated=2, n_generated_frames=400, latent=PCA.fit
     ),
+    "ornstein_uhlenbeck": _SHORT,
     "p450_binding": DemoProtocol(n_replicas=3, n_held_out=1, n_frames=250, minutes=0.1, n_generated=2, n_generated_frames=500),
     "t4_lysozyme": DemoProtocol(n_replicas=3, n_held_out=1, n_frames=500, minutes=0.1, n_generated=2, n_generated_frames=500),
     "tetraalanine": DemoProtocol(n_replicas=3, n_held_out=1, n_frames=500, minutes=0.15, n_generated=2, n_generated_frames=1000),
