@@ -102,7 +102,7 @@ def test_without_training_data_copying_is_not_judged_and_it_says_so(md, wells, c
     assert "pass train=" in result.warnings[0]
 
 
-def test_windows_too_short_to_tell_are_not_judged(md, wells, coarse):
+def test_windows_too_short_to_tell_are_not_judged(md, wells):
     windows = FeatureTrajectories(np.split(wells(3).values[0], 250), md[0].schema)
     result = audit(md[0], windows, md[1])
     by_name = {one.figure.name: one for one in result.figures}
