@@ -1,6 +1,7 @@
 """Torsions to all atoms: the generated torsions set in structures that molecular dynamics visited."""
 
 import warnings
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any, Literal, Self, get_args
 
@@ -39,11 +40,12 @@ class InternalCoordinates:
     Every generated torsion turns everything beyond its central bond. Bond lengths, bond angles, improper torsions and torsions that
     are no features come from the reference in one of two ways. ``"nearest"``: from the frame with the nearest torsions
     (`geometry.Nearest`); these coordinates are thermal, and right for small molecules. ``"conditional"``: as expected for the
-    generated torsions (`geometry.Conditional`), moved as far as they scatter to where atoms have the room they need
-    (`packing.Packing`). That keeps the fold of a peptide, where the noise of single frames would add up along the chain, and
-    leaves hardly a clash; such structures are colder than MD, and their time grows with the square of the number of atoms (some 2
-    ms a frame for ten residues). Methyl groups turn as in consecutive frames, which start at a random one and turn back at the
-    ends. Frames come out centred on the origin and superposed on the first reference frame.
+    generated torsions (`geometry.Conditional`), and up to 30 residues moved, as far as they scatter, to where atoms have the room
+    they need (`packing.Packing`). That keeps the fold of a peptide, where the noise of single frames would add up along the
+    chain, and leaves hardly a clash; such structures are colder than MD, and their time grows with the square of the number of
+    atoms (some 3 ms a frame for ten residues). In longer chains atoms are further from where they belong than they are thick, and
+    contacts mislead. Methyl groups turn as in consecutive frames, which start at a random one and turn back at the ends. Frames
+    come out centred on the origin and superposed on the first reference frame.
 
     Meant for one peptide up to 30 residues: an error of bond angles or torsions moves the far end of a chain in proportion to its
     length. Up to 60 residues there is a warning, beyond an error.
@@ -145,12 +147,13 @@ class InternalCoordinates:
         is_set = np.isin(np.arange(len(torsions)), z_matrix.pivot_of_torsion)
         is_free, n_turned = _turn_freely(z_matrix, reference, graph), np.bincount(z_matrix.pivot_of_row)
         self._hard: Nearest | Conditional
-        self._place = z_matrix.place
+        self._place: Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]] = z_matrix.place
         if nearest:
             self._hard = Nearest(torsions, arms, measured, is_free & ~is_set & (n_turned == 3))
         else:
             self._hard = Conditional(torsions, arms, measured, is_free, is_set)
-            self._place = Packing(z_matrix, reference, self._hard.spreads, self._hard.turns)
+            if len(reference.residues) <= RESIDUES_WITHOUT_WARNING:
+                self._place = Packing(z_matrix, reference, self._hard.spreads, self._hard.turns)
         self._onto = structures[:, :, 0] - structures[:, :, 0].mean(axis=0)
         return self
 

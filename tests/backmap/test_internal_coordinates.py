@@ -259,6 +259,15 @@ def test_conditional_geometry_of_alanine_dipeptide(topology, featurizer, md, ref
     assert bond_lengths(topology, built).std(axis=0).max() < bond_lengths(topology, reference).std(axis=0).max() / 2
 
 
+def test_atoms_get_room_but_in_long_chains(featurizer, md, angles, monkeypatch):
+    with_room = InternalCoordinates("conditional").fit(featurizer, md).backmap(angles, rng=np.random.default_rng(0))
+    monkeypatch.setattr("openmm_trajgan.backmap.internal_coordinates.RESIDUES_WITHOUT_WARNING", 2)
+    with pytest.warns(UserWarning, match="3 residues: errors of torsions grow"):
+        backmapper = InternalCoordinates("conditional").fit(featurizer, md)
+    without = backmapper.backmap(angles, rng=np.random.default_rng(0))
+    assert with_room.flags["clash"].mean() < 0.5 * without.flags["clash"].mean()
+
+
 def test_clash_is_flagged(featurizer, md, angles):
     structures = InternalCoordinates().fit(featurizer, md).backmap(angles, rng=np.random.default_rng(0))
     np.testing.assert_array_equal(structures.flags["clash"], Clashes(md)(structures.positions))
