@@ -1,6 +1,5 @@
 """All windows of the training data, embedded, and which of them is nearest."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -114,7 +113,9 @@ class TrainingWindows:
 
     def distances(self, points: FloatArray) -> FloatArray:
         """Return the distance of embedded windows to the nearest one of the training data, ``(n_windows,)``."""
-        return np.asarray(np.min([tree.query(points)[0] for tree in self._trees()], axis=0))
+        if len(self.starts) <= MOST_IN_TREE:
+            return np.asarray(self._only_tree.query(points)[0])
+        return np.asarray(np.min([self._tree(part).query(points)[0] for part in self._parts()], axis=0))  # one in memory at a time
 
     def along_first(self) -> FloatArray:
         """Return the first principal component of all windows, ``(n_windows,)``."""
@@ -122,13 +123,6 @@ class TrainingWindows:
 
     def _parts(self) -> list[NDArray[np.int64]]:
         return np.split(self.starts, range(MOST_IN_TREE, len(self.starts), MOST_IN_TREE))
-
-    def _trees(self) -> Iterator[Any]:
-        """Trees of all windows, of which one is in memory at a time."""
-        if len(self.starts) <= MOST_IN_TREE:
-            yield self._only_tree
-        else:
-            yield from map(self._tree, self._parts())
 
     @cached_property
     def _only_tree(self) -> Any:

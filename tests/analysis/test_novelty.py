@@ -136,7 +136,7 @@ def tally_of(distances, metric, region=0):
 def test_many_windows_are_searched_in_parts_and_give_the_same(held_out, train, metric, monkeypatch):
     monkeypatch.setattr(training_windows, "MOST_IN_TREE", 7000)  # three trees for the 20,000 windows
     in_parts = NearestTrainingWindow.fit(held_out, train, queries_per_block=40)
-    assert [len(tree.data) for tree in in_parts.training._trees()] == [7000, 7000, 20_000 - 15 - 14_000]
+    assert [len(part) for part in in_parts.training._parts()] == [7000, 7000, 20_000 - 15 - 14_000]
     np.testing.assert_allclose(in_parts.borders, metric.borders, rtol=1e-9)
     np.testing.assert_allclose(in_parts.edges, metric.edges, rtol=1e-9)
     points = metric.training.embed(held_out.values[0], np.arange(0, 19_000, 37))

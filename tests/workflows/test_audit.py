@@ -4,7 +4,6 @@ import json
 
 import MDAnalysis
 import numpy as np
-import pytest
 from openmm import app
 
 from openmm_trajgan.backmap import to_universe, write_universe
@@ -13,10 +12,8 @@ from openmm_trajgan.schema import FeatureTrajectories
 from openmm_trajgan.systems import alanine_dipeptide
 from openmm_trajgan.windows.from_universe import from_universe
 
-pytestmark = pytest.mark.usefixtures("coarse")
 
-
-def test_an_audit_that_falls_below_the_threshold_ends_with_status_3_after_the_report(trajgan, tmp_path):
+def test_an_audit_that_falls_below_the_threshold_ends_with_status_3_after_the_report(trajgan, tmp_path, coarse):
     rng = np.random.default_rng(1)
     flips = (rng.random((2, 6000)) < 0.05).cumsum(axis=1) % 2
     runs = (flips + rng.normal(0, 0.1, flips.shape)).astype(np.float32)

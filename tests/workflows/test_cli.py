@@ -59,7 +59,7 @@ def test_other_endings_keep_the_schema(trajgan, model, tmp_path):
     assert loaded.values[0].shape == (9, 2)
 
 
-def test_audit_takes_what_train_and_generate_made(trajgan, model, folder_of_npy, tmp_path, coarse):
+def test_audit_takes_what_train_and_generate_made(trajgan, model, folder_of_npy, tmp_path):
     generated = tmp_path / "gen.npy"
     assert trajgan("generate", model, "--frames", 300, "--out", generated)[0] == 0
     report = tmp_path / "report"
