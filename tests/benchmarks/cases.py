@@ -112,6 +112,7 @@ CASES = {
     "triple_well_2d, 20k frames": Case(deeptime_triple_well((0, 1)), 1, 20_000, 128, 100),
     "triple_well_2d, slow": Case(deeptime_triple_well((0, 1), n_steps=10), 25, 40_000, 64, 100),
     "x of triple_well_2d": Case(deeptime_triple_well((0,)), 25, 20_000, 128, 100),
+    "x of triple_well_2d, 60k frames": Case(deeptime_triple_well((0,)), 3, 20_000, 128, 100),
     "triple_well": Case(fitted_triple_well(False), 100, 5_000, 128, 400),
     "diagonal of triple_well": Case(fitted_triple_well(True), 100, 5_000, 128, 400),
     "alanine_dipeptide, 0.1 ps": Case(dipeptide, 5, 20_000, 128, 20),

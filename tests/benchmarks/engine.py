@@ -60,7 +60,7 @@ def measured(
 ) -> dict[str, Any]:
     """Train, generate and judge."""
     start = time.process_time()
-    generate = fitted(model, train, validation, CASES[case].window_length, arguments, seed)
+    generate = fitted(model, train, validation, arguments.window_length or CASES[case].window_length, arguments, seed)
     trained = time.process_time() - start
     start = time.process_time()
     n_frames = max(GENERATED_SHARE * train.n_frames, FEWEST_GENERATED)
@@ -114,6 +114,7 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
     parser.add_argument("--minutes", type=float, default=5.0, help="training of TrajGAN")
     parser.add_argument("--steps", type=int, default=None, help="training steps of TrajGAN instead")
+    parser.add_argument("--window-length", type=int, default=None, help="frames, instead of those of the case")
     parser.add_argument("--rival-steps", type=int, default=8000, help="of the mixture density networks; a quarter for the flat MLP")
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
