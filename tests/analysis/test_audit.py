@@ -132,7 +132,7 @@ def test_json_is_complete_and_the_same_for_a_seed(wells, tmp_path, coarse):
     assert set(first) <= documented
 
 
-def test_baselines_stand_in_the_same_table(md, wells, coarse):
+def test_baselines_stand_in_the_same_table(md, wells):
     result = audit(md[0], wells(3, n_replicas=5), md[1], baselines=True)
     assert list(result.baselines) == ["MSM", "VAR(1)", "bootstrap"]
     names = [one.figure.name for one in result.figures]
