@@ -7,7 +7,7 @@ import MDAnalysis
 import numpy as np
 import pytest
 
-from openmm_trajgan.analysis.two_states import two_state_kinetics
+from openmm_trajgan.analysis.two_states import measured, two_state_kinetics
 from openmm_trajgan.buffer import WindowBuffer
 from openmm_trajgan.features.latent import PCA
 from openmm_trajgan.schema import FeatureTrajectories
@@ -61,7 +61,7 @@ def test_temperatures_are_judged_on_their_own(trajgan, tmp_path, monkeypatch):
             two_state_kinetics(data, "native contacts", (0.8, 0.35), temperature=label)
             for data in (buffer.trajectories([kept[index]]), made)
         ]
-        energies = " and ".join(f"{one.free_energy:.2f} ± {one.free_energy_error:.2f}" for one in folded)
+        energies = " and ".join(measured(one.free_energy, one.free_energy_error) for one in folded)
         assert f"free energy of folded {energies} kJ/mol" in lines[4 if label == 285 else 6]
     cold, hot = (FeatureTrajectories.load(tmp_path / "d" / f"generated-{label}.npz") for label in (285, 345))
     assert not np.array_equal(cold.values[0], hot.values[0])
