@@ -121,7 +121,7 @@ def _minimised(function: Callable[[Array], tuple[Array, Array]], start: Array) -
     steps: list[tuple[Array, Array, Array]] = []
     scale = np.ones_like(value)
     for _ in range(_ITERATIONS):
-        direction = -_told(gradient, steps)
+        direction = -_times_inverse_hessian(gradient, steps)
         downhill = np.einsum("vf,vf->f", direction, gradient) < 0
         direction = np.where(downhill, direction, -gradient)
         longest = np.where(downhill & bool(steps), _LONGEST_STEP, _FIRST_STEP)
@@ -138,16 +138,16 @@ def _minimised(function: Callable[[Array], tuple[Array, Array]], start: Array) -
     return found
 
 
-def _told(gradient: Array, steps: list[tuple[Array, Array, Array]]) -> Array:
-    """Inverse Hessian times gradient, as far as earlier steps tell it."""
-    told, weights = gradient.copy(), []
+def _times_inverse_hessian(gradient: Array, steps: list[tuple[Array, Array, Array]]) -> Array:
+    """Return the gradient times the inverse Hessian that earlier steps tell: the two loops of L-BFGS, for each frame."""
+    product, weights = gradient.copy(), []
     for step, change, inverse in reversed(steps):
-        weights.append(inverse * np.einsum("vf,vf->f", step, told))
-        told -= weights[-1] * change
+        weights.append(inverse * np.einsum("vf,vf->f", step, product))
+        product -= weights[-1] * change
     if steps:
         _, change, inverse = steps[-1]
         squares = inverse * np.einsum("vf,vf->f", change, change)
-        told /= np.where(squares > 0, squares, 1)
+        product /= np.where(squares > 0, squares, 1)
     for (step, change, inverse), weight in zip(steps, reversed(weights), strict=True):
-        told += step * (weight - inverse * np.einsum("vf,vf->f", change, told))
-    return told
+        product += step * (weight - inverse * np.einsum("vf,vf->f", change, product))
+    return product
