@@ -151,13 +151,8 @@ class TrajGAN:
         if seed is not None and seed < 0:
             raise InputError(f"seed: expected 0 or more, found {seed}")
         path = None if checkpoint is None else Path(checkpoint)
-        state: dict[str, Any] | None = None
-        about: dict[str, Any] = {}
-        if resume and path is not None and path.exists():
-            state, about = load_checkpoint(path)
-            if type(about.get("seed")) is not int or about["seed"] < 0:
-                raise contradiction(path, ValueError(f"seed: expected 0 or more, found {about.get('seed')!r}"))
-        root = about["seed"] if state is not None else Seeds(seed).root
+        begun = _begun(path) if resume and path is not None and path.exists() else None
+        root = Seeds(seed).root if begun is None else begun[1]["seed"]
         replicas = buffer.streams if isinstance(data, WindowBuffer) else data.replica_names
         by_replica = labels_by_replica(labels, replicas)
         trajectories = buffer.trajectories()
@@ -177,16 +172,8 @@ class TrajGAN:
             "labels": by_replica,
             "validation": None if validation is None else validation.digest[:16],
         }
-        if state is not None and path is not None:
-            for name, value in run.items():
-                if about.get(name) != value:
-                    raise InputError(
-                        f"{path}: belongs to a training with {name} {about.get(name)}, found {value}; train anew without resume"
-                    )
-            try:
-                trainer.restore(state)
-            except CONTRADICTIONS as error:
-                raise contradiction(path, error) from error
+        if begun is not None and path is not None:
+            _continue(trainer, run, path, *begun)
         elif steps is not None or minutes is None:
             trainer.plan_steps(steps or choose_steps(buffer.n_frames))
         else:
@@ -385,3 +372,24 @@ def _require_device(device: str) -> None:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         raise InputError(f"device {device!r} is not available here ({str(error).splitlines()[0]}); use 'cpu'") from error
+
+
+def _begun(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """State of a training that was stopped, and what it was asked for."""
+    state, about = load_checkpoint(path)
+    if type(about.get("seed")) is not int or about["seed"] < 0:
+        raise contradiction(path, ValueError(f"seed: expected 0 or more, found {about.get('seed')!r}"))
+    return state, about
+
+
+def _continue(trainer: Trainer, run: dict[str, Any], path: Path, state: dict[str, Any], about: dict[str, Any]) -> None:
+    """Take up a training that was stopped, if it was asked for the same."""
+    for name, value in run.items():
+        if about.get(name) != value:
+            raise InputError(
+                f"{path}: belongs to a training with {name} {about.get(name)}, found {value}; train anew without resume"
+            )
+    try:
+        trainer.restore(state)
+    except CONTRADICTIONS as error:
+        raise contradiction(path, error) from error
