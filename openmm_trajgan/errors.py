@@ -27,3 +27,14 @@ class NonFiniteError(TrajGANError, ValueError):
 
 class BelowThresholdError(TrajGANError):
     """An audit is worth less than was asked for; the report has been written."""
+
+
+def first_line(error: BaseException) -> str:
+    """Return what an error of another package says, in one line; its name if it says nothing.
+
+    Examples
+    --------
+    >>> first_line(EOFError())
+    'EOFError'
+    """
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -36,10 +36,10 @@ class Fragments:
     taken from a frame of the reference in which the beads around it lay nearly as they do now, and put where they are now: of
     the nearest frames of eight parts of the reference, the frame used before and the next of that, the one with the least sum of
     the squared deviation of the beads, a tenth of the squared change of the fragment, as far as that exceeds a step of the
-    reference, and a penalty for clashes with fragments placed before. So side chains turn no more often
-    than the trace demands and make room for each other where they can. Beads are exactly where distances put them; bonds between
-    fragments are not quite what they are in molecular dynamics, and some atoms may clash. Repair, by ``to_universe(...,
-    relax=True)``, mends bonds and clashes of the frames that clash.
+    reference, and a penalty for clashes with fragments placed before. So side chains turn no more often than the
+    trace demands and make room for each other where they can. Beads are exactly where distances put them; bonds between fragments
+    are not quite what they are in molecular dynamics, and some atoms may clash. Repair, by ``to_universe(..., relax=True)``, mends
+    bonds and clashes of the frames that clash.
 
     The reference should have the frame interval of the generated features, since its steps are the measure of continuity.
 

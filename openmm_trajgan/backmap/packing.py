@@ -28,7 +28,7 @@ class Packing:
     space tell more, since they leave no other room. So half the squares of all deviations, in standard deviations, are minimised
     together with a Lennard-Jones energy of atoms more than three bonds apart, softened at its core, whose minimum is 0.1 thermal
     energies deep and lies at 1.2 times the sum of the van der Waals radii, as in common force fields. The minimum is sought by a
-    dozen steps of L-BFGS (Liu & Nocedal, Math. Program. 45, 503 (1989)), each frame on its own. Generated torsions stay as they
+    ten steps of L-BFGS (Liu & Nocedal, Math. Program. 45, 503 (1989)), each frame on its own. Generated torsions stay as they
     are.
 
     Parameters

@@ -110,6 +110,7 @@ class _Midpoints:
 
 
 @lru_cache(maxsize=128)
+@torch.inference_mode(False)  # whoever asks first, others may train with it
 def _midpoints(config: GeneratorConfig, stride: int, firsts: tuple[int, ...], device: torch.device) -> _Midpoints:
     """Return the odd multiples of a stride: 1, 5, 9 and so on, which are drawn first, or 3, 7, 11 and so on, or both."""
     last = config.n_frames - 1

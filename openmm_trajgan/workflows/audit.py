@@ -10,7 +10,7 @@ from pydantic import Field
 
 from openmm_trajgan.analysis.audit import Audit, audit
 from openmm_trajgan.buffer import WindowBuffer
-from openmm_trajgan.errors import BelowThresholdError, InputError
+from openmm_trajgan.errors import BelowThresholdError, InputError, first_line
 from openmm_trajgan.schema import FeatureTrajectories
 from openmm_trajgan.workflows.config import Argument, require_new, require_outside
 from openmm_trajgan.workflows.data import DataConfig, load_data
@@ -127,8 +127,8 @@ def _universes(
         options = {} if simulated is not None else {"dt": reference.schema.frame_interval or 1.0}
         return MDAnalysis.Universe(str(topology), coordinates, **options), MDAnalysis.Universe(str(topology), str(generated))
     except (ValueError, OSError, TypeError, EOFError, IndexError) as error:  # IndexError: a PDB file without atoms
-        files, reason = ", ".join(map(str, given)), str(error).strip().splitlines()[0]
-        raise InputError(f"{files}: MDAnalysis cannot read them together ({reason})") from error
+        files = ", ".join(map(str, given))
+        raise InputError(f"{files}: MDAnalysis cannot read them together ({first_line(error)})") from error
 
 
 def _featurizer(generated: Any) -> Any:

@@ -15,7 +15,7 @@ from openmm_trajgan.backmap.export import write_json, written_files
 from openmm_trajgan.backmap.force_field import FORCE_FIELD, PotentialEnergy, force_field_system
 from openmm_trajgan.backmap.molecule import molecule_of, reference_of, without_frames
 from openmm_trajgan.buffer import WindowBuffer
-from openmm_trajgan.errors import InputError
+from openmm_trajgan.errors import InputError, first_line
 from openmm_trajgan.features.base import Featurizer
 from openmm_trajgan.features.from_schema import from_schema
 from openmm_trajgan.schema import FeatureSchema
@@ -221,7 +221,6 @@ def _reference(path: Path, topology: Any) -> MDAnalysis.Universe:
         raise InputError(f"{path}: no such file or window buffer; give structures of MD")
     try:
         universe = without_frames(molecule).load_new(str(path))
-    except (OSError, TypeError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise InputError(f"{path}: not a window buffer, and no trajectory that fits the topology ({reason})") from error
+    except (OSError, TypeError, ValueError, EOFError) as error:
+        raise InputError(f"{path}: not a window buffer, and no trajectory that fits the topology ({first_line(error)})") from error
     return universe

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from openmm_trajgan.buffer import WindowBuffer
-from openmm_trajgan.errors import InputError, NonFiniteError
+from openmm_trajgan.errors import InputError, NonFiniteError, first_line
 from openmm_trajgan.features.base import Featurizer
 from openmm_trajgan.seeding import Seeds
 from openmm_trajgan.storage import replacing
@@ -297,9 +297,9 @@ def collect_stored(topology: Path, trajectories: list[Path], out: Path, kind: st
     try:
         universes = [MDAnalysis.Universe(str(topology), str(path)) for path in trajectories]
         atoms = mdtraj.load_topology(str(topology))
-    except (OSError, ValueError, TypeError, IndexError) as error:  # IndexError: a PDB file without atoms
+    except (OSError, ValueError, TypeError, EOFError, IndexError) as error:  # IndexError: a PDB file without atoms
         files = ", ".join(map(str, (topology, *trajectories)))
-        raise InputError(f"{files}: cannot be read together ({str(error).strip().splitlines()[0]})") from error
+        raise InputError(f"{files}: cannot be read together ({first_line(error)})") from error
     features: Featurizer = Torsions.backbone(atoms) if kind == "torsions" else Distances.alpha_carbons(atoms)
     buffer = WindowBuffer(out, schema=features.schema)
     with progress_bar(len(universes), "reading", "trajectory") as bar:

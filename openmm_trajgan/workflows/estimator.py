@@ -13,7 +13,7 @@ import torch
 from numpy.typing import ArrayLike
 
 from openmm_trajgan.buffer import WindowBuffer
-from openmm_trajgan.errors import InputError
+from openmm_trajgan.errors import InputError, first_line
 from openmm_trajgan.generation.given import given_frames
 from openmm_trajgan.generation.sampler import generate_trajectories
 from openmm_trajgan.models.bundle import CONTRADICTIONS, ModelBundle
@@ -371,7 +371,7 @@ def _require_device(device: str) -> None:
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise InputError(f"device {device!r} is not available here ({str(error).splitlines()[0]}); use 'cpu'") from error
+        raise InputError(f"device {device!r} is not available here ({first_line(error)}); use 'cpu'") from error
 
 
 def _begun(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -132,6 +132,16 @@ def test_differentiable_samples_are_the_same_samples(make_generator, marked, win
         torch.testing.assert_close(plain, graph)
 
 
+def test_samples_drawn_in_inference_mode_do_not_stand_in_the_way_of_training(make_generator, marked):
+    """What generators of one shape share is made by the first of them that is used."""
+    generator = make_generator(23)  # a length that no other test has
+    windows, _ = marked(generator)
+    with torch.inference_mode():
+        generator.sample(windows, 4, seeded(1))
+    generator.sample(windows, 4, seeded(1), differentiable=True).sum().backward()
+    assert generator.end.describe.weight.grad.abs().sum() > 0
+
+
 @pytest.mark.parametrize("known", [0, 2, 4])
 def test_frames_that_are_not_known_are_not_looked_at(make_generator, begun, known):
     generator = make_generator()

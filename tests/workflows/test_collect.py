@@ -162,6 +162,8 @@ def test_stored_md_gives_the_frames_a_reporter_would_have_stored(tmp_path, trajg
     simulation.step(200)
     simulation.reporters.clear()
     topology, positions = alanine_dipeptide.topology_and_positions()
+    from openmm import app
+
     with (tmp_path / "top.pdb").open("w") as file:
         app.PDBFile.writeFile(topology, positions * 10, file, keepIds=True)
     out = tmp_path / "md.windows"
@@ -190,6 +192,22 @@ def test_what_is_missing_is_said(trajgan, tmp_path, arguments, message):
     status, _, err = trajgan("collect", *arguments, "--out", tmp_path / "out")
     assert status == 2
     assert message in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_mdanalysis_cannot_read_is_refused_in_one_line(trajgan, tmp_path, monkeypatch):
+    """As an empty .xyz file, of whose error the text may be empty too."""
+
+    def nothing_there(*files):
+        raise EOFError
+
+    monkeypatch.setattr("MDAnalysis.Universe", nothing_there)
+    for name in ("top.pdb", "md.xyz"):
+        (tmp_path / name).touch()
+    stored = ("--topology", tmp_path / "top.pdb", "--trajectory", tmp_path / "md.xyz")
+    status, _, err = trajgan("collect", *stored, "--out", tmp_path / "out")
+    assert status == 2
+    assert err.splitlines()[-1].endswith("md.xyz: cannot be read together (EOFError)")
     assert not (tmp_path / "out").exists()
 
 
