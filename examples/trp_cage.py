@@ -22,7 +22,7 @@ import matplotlib.pyplot as plt
 LEFT_OUT = 315.0  # K
 TRAINED = [temperature for temperature in trp_cage.TEMPERATURES if temperature != LEFT_OUT]
 N_FRAMES = 4000  # per replica, one every 6 ps
-WINDOW = 64  # frames, about the time in which the molecule forgets whether it was folded
+WINDOW = 32  # frames, and so the longest path between two given ends; for longer ones, simulate more
 FOLDED, UNFOLDED = 0.8, 0.35  # fraction of native contacts, from which on the molecule counts as one or the other
 
 

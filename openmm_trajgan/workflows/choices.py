@@ -9,17 +9,19 @@ from openmm_trajgan.schema import FeatureTrajectories
 
 USUAL = 64  # frames, where nothing relaxes within the data
 SHORTEST, LONGEST = 16, 512  # frames
+FEWEST_WINDOWS, SHORT = 1000, 32  # end to end in the data, unless windows are this short anyway
 FEWEST_RELAXATIONS = 50  # that populations and timescales can be learned from
 FEWEST_STEPS, STEPS_OF_50_000, MOST_STEPS = 500, 2000, 6000
 
 
 def choose_window_length(data: FeatureTrajectories) -> tuple[int, str]:
-    """Choose the power of two nearest to the time of the slowest process, from 16 to 512 frames.
+    """Choose the power of two nearest to the time of the slowest process, from 16 to 512 frames, or a shorter one for few data.
 
     Errors of a chain of windows of T frames add up to a relative error of its slowest time t₂ that is proportional to
     exp(T/t₂) t₂/T: the error of exp(-T/t₂), the part that a window remembers of its start, divided by how much t₂ changes it. It
-    is least for T = t₂ and at most 1.4 times that up to a factor of two on either side. Windows are at most half as long as the
-    trajectories that hold half of all frames.
+    is least for T = t₂ and at most 1.4 times that up to a factor of two on either side. Windows longer than 32 frames are chosen
+    only if the data would hold a thousand of them end to end: of fewer, a model learns less about their ends than it gains (figures
+    in the README of the networks). They are at most half as long as the trajectories that hold half of all frames.
 
     Parameters
     ----------
@@ -40,7 +42,8 @@ def choose_window_length(data: FeatureTrajectories) -> tuple[int, str]:
     """
     lengths = np.sort([len(series) for series in data])[::-1]
     half = int(lengths[np.searchsorted(lengths.cumsum(), data.n_frames / 2)])
-    most = 2 ** int(np.log2(max((half - 1) // 2, 4)))
+    of_data = max(_power_of_two_below(data.n_frames / FEWEST_WINDOWS), SHORT)
+    of_trajectories = max(_power_of_two_below((half - 1) / 2), 4)
     slowest = slowest_process(data) if half > 2 else None
     if slowest is None:
         chosen, why = USUAL, "nothing relaxes within the data"
@@ -54,9 +57,15 @@ def choose_window_length(data: FeatureTrajectories) -> tuple[int, str]:
                 f"{FEWEST_RELAXATIONS} times as long as it",
                 stacklevel=4,
             )
-    if chosen > most:
-        chosen, why = most, f"{why}, but most trajectories have at most {half} frames"
+    if chosen > min(of_data, of_trajectories):
+        chosen = min(of_data, of_trajectories)
+        limit = f"{data.n_frames} frames are few for longer ones" if chosen == of_data else f"most trajectories have {half} at most"
+        why = f"{why}, but {limit}"
     return chosen, f"windows of {chosen} frames: {why}"
+
+
+def _power_of_two_below(number: float) -> int:
+    return 1 << int(np.log2(max(number, 1)))
 
 
 def choose_steps(n_frames: int) -> int:

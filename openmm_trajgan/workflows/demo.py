@@ -124,7 +124,7 @@ def _trained(
     model, checkpoint = config.out / "model.trajgan", config.out / "training.checkpoint"
     if model.exists():
         return TrajGAN.load(model)
-    gan = TrajGAN(protocol.window_length).fit(
+    gan = TrajGAN().fit(
         train,
         labels={name: labels[name] for name in train.replica_names} if labels else None,
         minutes=config.minutes or protocol.minutes,

@@ -23,8 +23,6 @@ class DemoProtocol:
         Trajectories to generate under each condition, and frames of each.
     minutes
         Of training; None chooses its steps by the amount of data, so that a seed gives one result on any machine.
-    window_length
-        Frames; None chooses by the data.
     latent
         Fits, to the training replicas, the projection in which the model learns and generates; None for the features themselves.
     """
@@ -35,7 +33,6 @@ class DemoProtocol:
     n_generated: int
     n_generated_frames: int
     minutes: float | None = None
-    window_length: int | None = None
     latent: Callable[[Featurizer, FeatureTrajectories], Latent] | None = None
 
 
@@ -52,7 +49,7 @@ PROTOCOLS = {
     "t4_lysozyme": DemoProtocol(n_replicas=9, n_held_out=3, n_frames=6000, n_generated=6, n_generated_frames=10_000),
     "tetraalanine": DemoProtocol(n_replicas=9, n_held_out=3, n_frames=6000, n_generated=6, n_generated_frames=20_000),
     "triple_well": DemoProtocol(n_replicas=100, n_held_out=20, n_frames=2500, n_generated=20, n_generated_frames=10_000),
-    "trp_cage": DemoProtocol(n_replicas=20, n_held_out=10, n_frames=5000, n_generated=4, n_generated_frames=5000, window_length=64),
+    "trp_cage": DemoProtocol(n_replicas=20, n_held_out=10, n_frames=5000, n_generated=4, n_generated_frames=5000),
 }
 _SHORT = DemoProtocol(n_replicas=3, n_held_out=1, n_frames=1000, minutes=0.2, n_generated=2, n_generated_frames=1000)
 QUICK = {
@@ -68,7 +65,5 @@ QUICK = {
     "t4_lysozyme": DemoProtocol(n_replicas=3, n_held_out=1, n_frames=500, minutes=0.1, n_generated=2, n_generated_frames=500),
     "tetraalanine": DemoProtocol(n_replicas=3, n_held_out=1, n_frames=500, minutes=0.15, n_generated=2, n_generated_frames=1000),
     "triple_well": DemoProtocol(n_replicas=20, n_held_out=5, n_frames=500, minutes=0.15, n_generated=4, n_generated_frames=2000),
-    "trp_cage": DemoProtocol(
-        n_replicas=10, n_held_out=5, n_frames=250, minutes=0.1, n_generated=2, n_generated_frames=250, window_length=32
-    ),
+    "trp_cage": DemoProtocol(n_replicas=10, n_held_out=5, n_frames=250, minutes=0.1, n_generated=2, n_generated_frames=250),
 }

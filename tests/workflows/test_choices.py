@@ -26,14 +26,21 @@ def test_about_the_time_of_the_slowest_process(relaxation, expected):
     assert why.startswith(f"windows of {expected} frames: the slowest process takes ")
 
 
+@pytest.mark.parametrize(("n_frames", "expected"), [(20_000, 32), (60_000, 32), (130_000, 128)])
+def test_longer_than_32_frames_only_with_a_thousand_of_them(n_frames, expected):
+    chosen, why = choose_window_length(ornstein_uhlenbeck(128, n_frames))
+    assert chosen == expected
+    assert why.endswith(f"but {n_frames} frames are few for longer ones") == (expected < 128)
+
+
 def test_no_longer_than_half_of_most_trajectories():
-    chosen, why = choose_window_length(ornstein_uhlenbeck(60, *[100] * 60, 30, 2000))
-    assert chosen == 32
-    assert why.endswith("but most trajectories have at most 100 frames")
+    chosen, why = choose_window_length(ornstein_uhlenbeck(60, *[50] * 120, 30, 2000))
+    assert chosen == 16
+    assert why.endswith("but most trajectories have 50 at most")
 
 
 def test_no_relaxation_no_choice():
-    chosen, why = choose_window_length(FeatureTrajectories([np.ones((1000, 1))], SCHEMA))
+    chosen, why = choose_window_length(FeatureTrajectories([np.ones((100_000, 1))], SCHEMA))
     assert (chosen, why) == (64, "windows of 64 frames: nothing relaxes within the data")
 
 
