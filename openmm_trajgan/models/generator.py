@@ -42,7 +42,7 @@ class GeneratorConfig:
     n_labels
         Numbers that describe the label of a trajectory.
     n_components
-        Gaussians per mixture.
+        Gaussians in the mixture of each feature; half of them between close neighbours.
     hidden
         Width of the networks.
     """
@@ -50,7 +50,7 @@ class GeneratorConfig:
     window_length: int
     context_length: int
     n_labels: int = 0
-    n_components: int = 16
+    n_components: int = 8
     hidden: int = 96
 
     @property

@@ -11,7 +11,7 @@ from openmm_trajgan.models.encoding import wrap_angles
 
 _MIN_LOG_RESIDUAL = math.log(1e-3)  # of the spread; without a floor the likelihood of discrete values has no maximum
 _MAX_ANGULAR_SPREAD = 1.0  # rad; a wrapped Gaussian this narrow has 0.2 % of its mass outside the nearest image
-_OWN_COVARIANCE_UP_TO = 12  # features; beyond, all components share one matrix of regressions
+_FARTHEST = 10.0  # spreads that an earlier feature is seen away from the base
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,16 +36,16 @@ class Dropout:
 
 
 class ConditionalMixture(nn.Module):
-    """Law of a frame given other frames: an MLP gives the weights, means and covariances of `n_components` Gaussians.
+    """Law of a frame given other frames, feature by feature: a mixture of Gaussians for each, given the features before it.
 
-    A covariance is written as a regression: each feature deviates by a linear function of the deviations of the features before
-    it, plus a residual of its own. With up to 12 features the regressions are outputs of the network; with more, one matrix of
-    them serves all components and inputs, since their number grows with the square of the number of features. The means have a
-    part that is linear in the inputs, so that the networks learn only what is not.
+    An MLP reads the inputs. Its last hidden layer is also told where the features before are (Uria, Murray & Larochelle 2013), and
+    gives the weights, means and deviations of `n_components` Gaussians for each feature. So many features that choose among some
+    states each need no more components than one of them. The means have a part that is linear in the inputs and in the features
+    before, so that the networks learn only what is not.
 
-    A frame is described by its offset from a base frame in units of `spread`. For a periodic feature the mean offset is the angle
-    ``atan2(s·o₁, 1 + s·o₂)`` of two network outputs: for a small spread s that is s·o₁, and for a large one every direction can be
-    reached from every base without a jump. The distance to a component is measured to its nearest image, which makes the
+    A feature is described by its offset from that of a base frame in units of `spread`. For a periodic one the mean offset is the
+    angle ``atan2(s·o₁, 1 + s·o₂)`` of two network outputs: for a small spread s that is s·o₁, and for a large one every direction
+    can be reached from every base without a jump. The distance to a component is measured to its nearest image, which makes the
     likelihood a lower bound of the wrapped one, tight because the angular spread of a component is bounded.
 
     Parameters
@@ -57,7 +57,7 @@ class ConditionalMixture(nn.Module):
     spread
         Typical offset of each feature, reduced coordinates, ``(n_features,)``.
     n_components
-        Gaussians in the mixture.
+        Gaussians in the mixture of each feature.
     hidden
         Width of the two hidden layers.
     """
@@ -75,67 +75,86 @@ class ConditionalMixture(nn.Module):
         hidden: int,
     ) -> None:
         super().__init__()
-        n_features = len(periodic)
-        self.n_components = n_components
+        self.n_features, self.n_components = len(periodic), n_components
         self.register_buffer("periodic", periodic, persistent=False)
         self.register_buffer("spread", torch.where(periodic, spread.clamp(1e-6, 1.0), spread.clamp_min(1e-6)))
         self.any_periodic = bool(periodic.any())
-        own = 1 < n_features <= _OWN_COVARIANCE_UP_TO
-        self.n_coefficients = n_features * (n_features - 1) // 2 if own else 0
-        self.coupling = nn.Parameter(torch.zeros(n_features, n_features)) if n_features > _OWN_COVARIANCE_UP_TO else None
-        n_outputs = (3 if self.any_periodic else 2) * n_features + self.n_coefficients
+        n_numbers = 2 if self.any_periodic else 1  # that tell where a feature is
         self.first, self.second = nn.Linear(n_inputs, hidden), nn.Linear(hidden, hidden)
-        self.choose, self.describe = nn.Linear(hidden, n_components), nn.Linear(hidden, n_components * n_outputs)
-        self.linear = nn.Linear(n_inputs, n_features, bias=False)
+        self.tell = nn.Parameter(torch.empty(self.n_features - 1, n_numbers, hidden).uniform_(-1, 1) / math.sqrt(hidden))
+        self.describe = nn.Linear(hidden, self.n_features * n_components * (2 + n_numbers))
+        self.linear = nn.Linear(n_inputs, self.n_features, bias=False)
         nn.init.zeros_(self.linear.weight)
+        self.slopes = nn.Parameter(torch.zeros(self.n_features - 1, n_numbers, self.n_features))
 
     def _read(
         self, inputs: Float[Tensor, "batch inputs"], dropout: Dropout | None = None
     ) -> tuple[Float[Tensor, "batch hidden"], Float[Tensor, "batch features"]]:
-        """Last hidden layer, and the linear part of the means."""
+        """Last hidden layer before its nonlinearity, and the linear part of the means, of the inputs alone."""
         n_inputs = inputs.shape[1]
         hidden = nn.functional.silu(nn.functional.linear(inputs, self.first.weight[:, :n_inputs], self.first.bias))
-        hidden = nn.functional.silu(self.second(hidden if dropout is None else dropout(hidden)))
-        return hidden if dropout is None else dropout(hidden), nn.functional.linear(inputs, self.linear.weight[:, :n_inputs])
+        hidden = self.second(hidden if dropout is None else dropout(hidden))
+        return hidden, nn.functional.linear(inputs, self.linear.weight[:, :n_inputs])
 
-    def _parameters_from(
-        self, outputs: Float[Tensor, "*batch outputs"], linear: Float[Tensor, "... features"]
-    ) -> tuple[Float[Tensor, "*batch features"], Float[Tensor, "*batch features"], Float[Tensor, "*batch pairs"]]:
-        """Mean offsets (reduced), log residual deviations and regression coefficients (units of spread) of components."""
-        n_features = len(self.periodic)
-        sizes = [n_features] * (3 if self.any_periodic else 2) + [self.n_coefficients]
-        along, log_residuals, *across, coefficients = torch.split(outputs, sizes, dim=-1)
-        log_residuals = _MIN_LOG_RESIDUAL + nn.functional.softplus(log_residuals - _MIN_LOG_RESIDUAL)
-        means = self.spread * (along + linear)
-        if across:
-            means = torch.where(self.periodic, torch.atan2(means, 1 + self.spread * across[0]), means)
-            ceiling = math.log(_MAX_ANGULAR_SPREAD) - torch.log(self.spread)
-            bounded = ceiling - nn.functional.softplus(ceiling - log_residuals)
-            log_residuals = torch.where(self.periodic, bounded, log_residuals)
-        return means, log_residuals, coefficients
+    def _places(
+        self, offsets: Float[Tensor, "*batch"], spread: Float[Tensor, "..."], periodic: Bool[Tensor, "..."]
+    ) -> Float[Tensor, "*batch numbers"]:
+        """Numbers that tell where features are, which do not jump at half a turn."""
+        on_line = offsets / spread
+        if not self.any_periodic:
+            return on_line[..., None]
+        return torch.stack(
+            [
+                torch.where(periodic, torch.sin(offsets) / spread, on_line),
+                torch.where(periodic, (torch.cos(offsets) - 1) / spread, 0.0),
+            ],
+            dim=-1,
+        )
+
+    def _described(
+        self,
+        outputs: Float[Tensor, "*batch outputs"],
+        linear: Float[Tensor, "..."],
+        spread: Float[Tensor, "..."],
+        periodic: Bool[Tensor, "..."],
+    ) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch"]]:
+        """Mean offsets (reduced) and log deviations (units of spread) of components."""
+        means = spread * (outputs[..., 1] + linear)
+        log_deviations = _MIN_LOG_RESIDUAL + nn.functional.softplus(outputs[..., 2] - _MIN_LOG_RESIDUAL)
+        if self.any_periodic:
+            means = torch.where(periodic, torch.atan2(means, 1 + spread * outputs[..., 3]), means)
+            ceiling = math.log(_MAX_ANGULAR_SPREAD) - torch.log(spread)
+            bounded = ceiling - nn.functional.softplus(ceiling - log_deviations)
+            log_deviations = torch.where(periodic, bounded, log_deviations)
+        return means, log_deviations
 
     def components(
-        self, inputs: Float[Tensor, "batch inputs"], dropout: Dropout | None = None
+        self,
+        inputs: Float[Tensor, "batch inputs"],
+        offsets: Float[Tensor, "batch features"],
+        dropout: Dropout | None = None,
     ) -> tuple[
-        Float[Tensor, "batch components"],
         Float[Tensor, "batch components features"],
         Float[Tensor, "batch components features"],
-        Float[Tensor, "batch components pairs"],
+        Float[Tensor, "batch components features"],
     ]:
-        """Log weights, mean offsets (reduced), log residual deviations and regression coefficients (units of spread)."""
-        hidden, linear = self._read(inputs, dropout)
-        outputs = self.describe(hidden).reshape(len(inputs), self.n_components, -1)
-        return self.choose(hidden).log_softmax(dim=1), *self._parameters_from(outputs, linear[:, None])
+        """Log weights, mean offsets (reduced) and log deviations (units of spread), given the offsets of the features before."""
+        read, linear = self._read(inputs, dropout)
+        places = self._places(offsets[:, :-1], self.spread[:-1], self.periodic[:-1])
+        told = torch.einsum("bfn,fnh->bfh", places.clamp(-_FARTHEST, _FARTHEST), self.tell).cumsum(dim=1)
+        hidden = nn.functional.silu(read[:, None] + nn.functional.pad(told, (0, 0, 1, 0)))
+        if dropout is not None:
+            hidden = dropout(hidden)
+        linear = linear + torch.einsum("bfn,fng->bg", places, self._slopes_of_later())
+        weight = self.describe.weight.reshape(self.n_features, -1, hidden.shape[2])
+        outputs = torch.einsum("bfh,foh->bfo", hidden, weight) + self.describe.bias.reshape(self.n_features, -1)
+        outputs = outputs.reshape(len(inputs), self.n_features, self.n_components, -1).transpose(1, 2)
+        means, log_deviations = self._described(outputs, linear[:, None], self.spread, self.periodic)
+        return outputs[..., 0].log_softmax(dim=1), means, log_deviations
 
-    def _explained(
-        self, coefficients: Float[Tensor, "*batch pairs"], earlier: Float[Tensor, "*batch earlier"]
-    ) -> Float[Tensor, "*batch"]:
-        """Part of the deviation of the next feature that the deviations of the earlier ones explain."""
-        n_earlier = earlier.shape[-1]
-        if self.coupling is not None:
-            return earlier @ self.coupling[n_earlier, :n_earlier]
-        first = n_earlier * (n_earlier - 1) // 2
-        return (coefficients[..., first : first + n_earlier] * earlier).sum(dim=-1)
+    def _slopes_of_later(self) -> Float[Tensor, "earlier numbers features"]:
+        """Slopes of the features behind each, zero for the others."""
+        return self.slopes.transpose(0, 1).triu(1).transpose(0, 1)
 
     def negative_log_likelihood(
         self,
@@ -148,23 +167,16 @@ class ConditionalMixture(nn.Module):
     ) -> Float[Tensor, ""]:
         """Mean over the batch of −ln p(frame | inputs) per frame, in units where `spread` is 1 and without the (2π)^½ factors.
 
-        Features marked as `given` are conditions: only the density of the others, given them, counts.
+        Features marked as `given` are conditions: only the densities of the others, each given the features before it, count.
         """
-        log_weights, means, log_residuals, coefficients = self.components(inputs, dropout)
-        offsets = wrap_angles((frames - base)[:, None] - means, self.periodic) / self.spread
-        if self.coupling is not None:
-            residuals = offsets - offsets @ self.coupling.tril(-1).T
-        elif self.n_coefficients:
-            residuals = torch.stack(
-                [offsets[..., i] - self._explained(coefficients, offsets[..., :i]) for i in range(len(self.periodic))], dim=-1
-            )
-        else:
-            residuals = offsets
-        log_densities = -0.5 * (residuals * torch.exp(-log_residuals)).square() - log_residuals
+        offsets = wrap_angles(frames - base, self.periodic)
+        log_weights, means, log_deviations = self.components(inputs, offsets, dropout)
+        distances = wrap_angles(offsets[:, None] - means, self.periodic) / self.spread
+        log_densities = -0.5 * (distances * torch.exp(-log_deviations)).square() - log_deviations
+        log_likelihoods = (log_weights + log_densities).logsumexp(dim=1)
         if given is not None:
-            log_densities = log_densities * (~given[:, None])
-        log_likelihood: Tensor = (log_weights + log_densities.sum(-1)).logsumexp(dim=1).mean()
-        return -log_likelihood
+            log_likelihoods = log_likelihoods * ~given
+        return -log_likelihoods.sum(dim=1).mean()
 
     def sample(
         self,
@@ -178,52 +190,45 @@ class ConditionalMixture(nn.Module):
     ) -> Float[Tensor, "batch features"]:
         """Draw one frame per row.
 
-        Features marked as `given` keep their values in `frames`, and the others are drawn given them. With `differentiable`, the
-        choice of the component passes the gradients of its weights (straight-through, Bengio, Léonard & Courville 2013); the value
-        is the same either way.
+        Features marked as `given` keep their values in `frames`, and the features after them are drawn given them. With
+        `differentiable`, the choice of a component passes the gradients of its weights (straight-through, Bengio, Léonard &
+        Courville 2013); the value is the same either way.
         """
         hidden, linear = self._read(inputs)
-        logits = self.choose(hidden)
-        cumulative = torch.exp(logits.detach() - logits.detach().amax(dim=1, keepdim=True)).cumsum(dim=1)
-        uniform = torch.rand(len(logits), 1, generator=generator, device=logits.device, dtype=logits.dtype)
-        chosen = (cumulative < uniform * cumulative[:, -1:]).sum(dim=1)
-        outputs = self.describe(hidden).reshape(len(inputs), self.n_components, -1)
-        if differentiable:
-            weights = logits.softmax(dim=1)
-            choice = nn.functional.one_hot(chosen, self.n_components).to(weights.dtype) - weights.detach() + weights
-            parts = self._parameters_from(outputs, linear[:, None])
-            mean, log_residuals, coefficients = ((choice[..., None] * values).sum(dim=1) for values in parts)
-        else:
-            firsts = torch.arange(0, chosen.numel() * self.n_components, self.n_components, device=chosen.device)
-            outputs = outputs.flatten(0, 1).index_select(0, firsts + chosen)
-            mean, log_residuals, coefficients = self._parameters_from(outputs, linear)
+        uniform = torch.rand(base.shape, generator=generator, device=base.device, dtype=base.dtype)
         noise = torch.randn(base.shape, generator=generator, device=base.device, dtype=base.dtype)
-        known = None
-        if given is not None and frames is not None:
-            known = wrap_angles(frames - base - mean, self.periodic) / self.spread
-        deviations = self._deviations(log_residuals.exp() * noise, coefficients, given, known)
-        drawn = wrap_angles(base + mean + self.spread * deviations, self.periodic)
+        known = None if given is None or frames is None else wrap_angles(frames - base, self.periodic)
+        weights, biases = (part.chunk(self.n_features) for part in (self.describe.weight, self.describe.bias))
+        slopes = self._slopes_of_later()
+        offsets: list[Tensor] = []
+        for i in range(self.n_features):
+            outputs = nn.functional.linear(nn.functional.silu(hidden), weights[i], biases[i])
+            outputs = outputs.reshape(len(inputs), self.n_components, -1)
+            chosen = _chosen(outputs, uniform[:, i : i + 1], differentiable)
+            mean, log_deviation = self._described(chosen, linear[:, i], self.spread[i], self.periodic[i])
+            offset = mean + self.spread[i] * log_deviation.exp() * noise[:, i]
+            if given is not None and known is not None:
+                offset = torch.where(given[:, i], known[:, i], offset)
+            offsets.append(offset)
+            if i + 1 < self.n_features:
+                place = self._places(offset, self.spread[i], self.periodic[i])
+                hidden = hidden + place.clamp(-_FARTHEST, _FARTHEST) @ self.tell[i]
+                linear = linear + place @ slopes[i]
+        drawn = wrap_angles(base + torch.stack(offsets, dim=1), self.periodic)
         return drawn if given is None or frames is None else torch.where(given, frames, drawn)
 
-    def _deviations(
-        self,
-        residuals: Float[Tensor, "batch features"],
-        coefficients: Float[Tensor, "batch pairs"],
-        given: Bool[Tensor, "batch features"] | None,
-        known: Float[Tensor, "batch features"] | None,
-    ) -> Float[Tensor, "batch features"]:
-        """Deviations that leave these residuals in the regressions; given features deviate by what is known."""
-        n_features = len(self.periodic)
-        if given is None or known is None:
-            if self.coupling is not None:
-                matrix = torch.eye(n_features, device=residuals.device, dtype=residuals.dtype) - self.coupling.tril(-1)
-                solved: Tensor = torch.linalg.solve_triangular(matrix, residuals.T, upper=False, unitriangular=True).T
-                return solved
-            if not self.n_coefficients:
-                return residuals
-        columns: list[Tensor] = []
-        for i in range(n_features):
-            earlier = torch.stack(columns, dim=-1) if columns else residuals[:, :0]
-            column = residuals[:, i] + self._explained(coefficients, earlier) if i else residuals[:, 0]
-            columns.append(column if given is None or known is None else torch.where(given[:, i], known[:, i], column))
-        return torch.stack(columns, dim=-1)
+
+def _chosen(
+    outputs: Float[Tensor, "batch components outputs"], uniform: Float[Tensor, "batch 1"], differentiable: bool
+) -> Float[Tensor, "batch outputs"]:
+    """Draw one component per row by the weights, whose logarithms are the first outputs, and return its outputs."""
+    logits = outputs[..., 0]
+    cumulative = torch.exp(logits.detach() - logits.detach().amax(dim=1, keepdim=True)).cumsum(dim=1)
+    chosen = (cumulative < uniform * cumulative[:, -1:]).sum(dim=1)
+    n_components = outputs.shape[1]
+    if differentiable:
+        weights = logits.softmax(dim=1)
+        choice = nn.functional.one_hot(chosen, n_components).to(weights.dtype) - weights.detach() + weights
+        return (choice[..., None] * outputs).sum(dim=1)
+    firsts = torch.arange(0, chosen.numel() * n_components, n_components, device=chosen.device)
+    return outputs.flatten(0, 1).index_select(0, firsts + chosen)
