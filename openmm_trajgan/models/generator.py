@@ -50,7 +50,7 @@ class GeneratorConfig:
     window_length: int
     context_length: int
     n_labels: int = 0
-    n_components: int = 8
+    n_components: int = 16
     hidden: int = 96
 
     @property
