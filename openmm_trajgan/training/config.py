@@ -20,8 +20,9 @@ class TrainingConfig:
     partial_context_share
         Share of the steps that hide part of the context, so that trajectories can begin from little or nothing.
     dropout
-        Share of hidden units left out at random in the likelihood. None chooses by the amount of data: 0.1 up to 100,000 frames,
-        beyond that less in proportion, since more data leave less to be learned by heart.
+        Share of hidden units left out at random at the start of the likelihood stage. It falls linearly to none at its end, since
+        laws learned with units left out are too wide without. None chooses by the amount of data: 0.1 up to 100,000 frames, beyond
+        that less in proportion, since more data leave less to be learned by heart.
     given_share
         Share of the steps in which parts of the windows are given, so that the generator learns to draw the rest.
     adversarial_windows, patches_per_window

@@ -106,7 +106,6 @@ class Trainer:
         seeds = Seeds(seed)
         self.rng = seeds.numpy("training windows")
         self.noise = seeds.torch("training noise", str(self._device))
-        self._dropout = Dropout(self.config.dropout, self.noise) if self.config.dropout else None
         self.likelihood_optimizer = torch.optim.Adam(generator.parameters(), betas=(0.9, 0.99), fused=True)
         self.generator_optimizer = torch.optim.Adam(generator.parameters(), betas=(0.0, 0.9), fused=True)
         self.critic_optimizer = torch.optim.Adam(critic.parameters(), betas=(0.0, 0.9), fused=True)
@@ -213,7 +212,7 @@ class Trainer:
         windows = self.generator.encoding.reduce(torch.from_numpy(values).to(self._device))
         return windows, None if self._labels is None else self._labels[torch.from_numpy(series)]
 
-    def _likelihood_of(self, windows: Tensor, labels: Tensor | None) -> Tensor:
+    def _likelihood_of(self, windows: Tensor, labels: Tensor | None, dropout: Dropout | None = None) -> Tensor:
         known = self.generator.config.context_length
         if self.rng.random() < self.config.partial_context_share:
             known = int(self.rng.integers(known + 1))
@@ -221,7 +220,7 @@ class Trainer:
         if self.rng.random() < self.config.given_share:
             given = torch.from_numpy(draw_given(windows.shape, self.generator.config.window_length, self.rng)).to(self._device)
         return self.generator.negative_log_likelihood(
-            windows, known, self.config.likelihood_frames, self.noise, labels=labels, given=given, dropout=self._dropout
+            windows, known, self.config.likelihood_frames, self.noise, labels=labels, given=given, dropout=dropout
         )
 
     @property
@@ -230,7 +229,8 @@ class Trainer:
         return 0.5**self.n_skipped
 
     def _likelihood_step(self, done: float) -> dict[str, float]:
-        loss = self._likelihood_of(*self._draw(self.config.likelihood_windows))
+        dropout = Dropout(self.config.dropout * (1 - done), self.noise) if self.config.dropout else None
+        loss = self._likelihood_of(*self._draw(self.config.likelihood_windows), dropout)
         rate = self.config.likelihood_rate * max(0.02, 1 - done)
         self._descend(self.likelihood_optimizer, loss, rate * self._caution, clip=10.0)
         return {"loss": loss.item()}
