@@ -253,8 +253,8 @@ def poisoned(trainer, steps, loss=float("nan")):
     likelihood, rates = trainer._likelihood_of, {}
     descend = trainer._descend
 
-    def spoil(windows, labels):
-        true = likelihood(windows, labels)
+    def spoil(*inputs):
+        true = likelihood(*inputs)
         return true * loss if trainer.step + 1 in steps else true
 
     def remember(optimizer, value, rate, **keywords):
@@ -287,8 +287,8 @@ def test_a_gradient_that_is_not_finite_counts_as_well(windows):
     trainer = make_trainer(windows, n_steps=40)
     likelihood = trainer._likelihood_of
 
-    def spoil(windows, labels):
-        true = likelihood(windows, labels)
+    def spoil(*inputs):
+        true = likelihood(*inputs)
         return true + (0 * trainer.generator.end.spread.sum() + (true - true.detach())).sqrt() if trainer.step == 3 else true
 
     trainer._likelihood_of = spoil
@@ -338,6 +338,21 @@ def test_average_follows_quickly_then_slowly():
         model.weight.fill_(2.0)
         average.update_parameters(model)
     assert average.module.weight.item() == pytest.approx(1.1, abs=1e-6)
+
+
+def test_dropout_falls_to_none_over_the_likelihood_stage(windows):
+    trainer = make_trainer(windows, n_steps=40)
+    trainer.config = replace(trainer.config, dropout=0.2)
+    likelihood, shares = trainer._likelihood_of, []
+
+    def watch(windows, labels, dropout=None):
+        shares.append(None if dropout is None else dropout.share)
+        return likelihood(windows, labels, dropout)
+
+    trainer._likelihood_of = watch
+    trainer.run()
+    assert shares[:30] == pytest.approx([0.2 * (1 - step / 30) for step in range(30)])
+    assert set(shares[30:]) == {None}
 
 
 def test_dropout_is_chosen_by_the_amount_of_data_unless_it_is_given():
