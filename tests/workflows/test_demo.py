@@ -29,11 +29,12 @@ def test_every_system_has_a_protocol_that_keeps_whole_replicas_out(protocols):
         assert protocol.n_held_out / protocol.n_replicas >= 0.15
 
 
+@pytest.mark.filterwarnings("ignore:the slowest process of the data takes")
 def test_temperatures_are_judged_on_their_own(trajgan, tmp_path, monkeypatch):
     """Trp-cage is simulated at five temperatures; to save time, two of them are reported."""
     two = replace(get_system("trp_cage"), labels=(285.0, 345.0))
     monkeypatch.setattr(demo, "get_system", lambda name: two)
-    short = replace(QUICK["trp_cage"], n_frames=120, n_generated_frames=100, window_length=16)
+    short = replace(QUICK["trp_cage"], n_frames=120, n_generated_frames=100)
     monkeypatch.setitem(demo.QUICK, "trp_cage", short)
     status, out, _ = trajgan("demo", "trp_cage", "--quick", "--minutes", "0.02", "--out", tmp_path / "d")
     assert status == 0
@@ -67,8 +68,9 @@ def test_temperatures_are_judged_on_their_own(trajgan, tmp_path, monkeypatch):
     assert not np.array_equal(cold.values[0], hot.values[0])
 
 
+@pytest.mark.filterwarnings("ignore:the slowest process of the data takes")
 def test_a_latent_knows_the_training_replicas_only(trajgan, tmp_path, monkeypatch):
-    short = replace(QUICK["alpha_synuclein"], n_frames=100, n_generated_frames=100, window_length=16)
+    short = replace(QUICK["alpha_synuclein"], n_frames=100, n_generated_frames=100)
     monkeypatch.setitem(demo.QUICK, "alpha_synuclein", short)
     status, _, _ = trajgan("demo", "alpha_synuclein", "--quick", "--minutes", "0.02", "--out", tmp_path / "d")
     assert status == 0
