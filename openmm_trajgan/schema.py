@@ -247,7 +247,7 @@ class FeatureTrajectories:
         """SHA-256 of all values, 64 hexadecimal digits."""
         total = hashlib.sha256()
         for series in self.values:
-            total.update(series.tobytes())
+            total.update(series.data)
         return total.hexdigest()
 
     def select(self, replicas: Iterable[str]) -> "FeatureTrajectories":

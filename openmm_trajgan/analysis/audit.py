@@ -12,6 +12,7 @@ import numpy as np
 
 from openmm_trajgan.analysis.audit_json import json_text
 from openmm_trajgan.analysis.baselines import BASELINES
+from openmm_trajgan.analysis.blocks import still
 from openmm_trajgan.analysis.inputs import Source, as_trajectories, is_universe
 from openmm_trajgan.analysis.literature import LiteratureFigure, mdgen_figures
 from openmm_trajgan.analysis.metric import NOUNS, Group
@@ -306,7 +307,7 @@ def audit(
         if max(len(series) for series in data) < 2:
             raise InputError(f"{label}: expected series of at least 2 frames, found 1; give a trajectory")
     _require_held_out(held_out, trained)
-    if all(np.ptp(np.concatenate(held_out.values), axis=0) == 0):
+    if still(held_out).all():
         raise InputError("reference: expected features that change, found one value in all frames; give a longer trajectory")
     rivals, without = {}, []
     if baselines and trained is not None:
@@ -338,9 +339,9 @@ def audit(
 
 
 def _require_held_out(reference: FeatureTrajectories, train: FeatureTrajectories | None) -> None:
-    digests = {hashlib.sha256(series.tobytes()).digest() for series in train or ()}
+    digests = {hashlib.sha256(series.data).digest() for series in train or ()}
     for name, series in zip(reference.replicas, reference, strict=True):
-        if hashlib.sha256(series.tobytes()).digest() in digests:
+        if hashlib.sha256(series.data).digest() in digests:
             raise InputError(f"reference: series {name!r} is in the training data too; judge by trajectories the model never saw")
 
 

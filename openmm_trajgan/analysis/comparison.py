@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
@@ -13,12 +12,12 @@ from openmm_trajgan.analysis.axes import Coordinate, Curve, TimeAxis
 from openmm_trajgan.analysis.blocks import Blocks
 from openmm_trajgan.analysis.densities import Densities, Observable
 from openmm_trajgan.analysis.distributions import FloatArray, columns
-from openmm_trajgan.analysis.kinetics import LEAST_CONNECTED, LEAST_RELAXATIONS
+from openmm_trajgan.analysis.kinetics import LEAST_CONNECTED, LEAST_RELAXATIONS, transitions
 from openmm_trajgan.analysis.metric import Metric
 from openmm_trajgan.analysis.tables import reference_of, state_means
 from openmm_trajgan.analysis.transition_matrix import timescales_of, transition_matrix
 from openmm_trajgan.analysis.uncertainty import CONFIDENCE
-from openmm_trajgan.schema import FeatureSchema, FeatureTrajectories
+from openmm_trajgan.schema import FeatureTrajectories
 
 if TYPE_CHECKING:
     from openmm_trajgan.analysis.audit import Audit
@@ -80,7 +79,7 @@ class Comparison:
 
     def surfaces(self, observable: Observable, sets: dict[str, Blocks]) -> dict[str, FloatArray]:
         """Return free energies above the deepest point of the reference, ``(bins, bins)``, kT."""
-        counts = {name: np.bincount(observable.bins(one.frames), minlength=observable.n_bins) for name, one in sets.items()}
+        counts = {name: observable.tally(one).sum(axis=0) for name, one in sets.items()}
         shape = tuple(len(edges) - 1 for edges in observable.edges)
         deepest = np.log((counts["held-out MD"] / counts["held-out MD"].sum()).max())
         with np.errstate(divide="ignore"):
@@ -112,11 +111,10 @@ class Comparison:
     def timescales(self, blocks: Blocks, lags: NDArray[np.int64], n_processes: int) -> Curve:
         """Return implied timescales at every lag, ``(n_lags, n_processes)``, frames; NaN where the data support none."""
         microstates = self.yardstick.microstates
-        n_micro, labels = microstates.n_states, microstates.label(blocks.frames)
+        n_micro, labels = microstates.n_states, microstates.labels(blocks)
         parts = []
         for lag in lags.tolist():
-            starts = blocks.starts(lag)
-            tally = blocks.tally(labels[starts] * n_micro + labels[starts + lag], n_micro**2, starts)
+            tally = transitions(blocks, labels, n_micro, lag)
 
             def evaluate(sums: FloatArray, lag: int = lag) -> FloatArray:
                 return np.stack([_implied(one.reshape(n_micro, n_micro), lag, blocks.n_frames, n_processes) for one in sums])
@@ -138,19 +136,6 @@ def shares_of(sums: FloatArray) -> FloatArray:
     """Return the share of each bin in summed counts, ``(n_sums, n_bins)``; NaN where nothing was counted."""
     with np.errstate(invalid="ignore"):
         return np.asarray(sums / sums.sum(axis=1, keepdims=True))
-
-
-def schema_part(schema: FeatureSchema, chosen: Sequence[int]) -> FeatureSchema:
-    """Return the schema of some features, by their columns."""
-    parts = {key: [getattr(schema, key)[index] for index in chosen] for key in ("names", "units", "periods")}
-    return FeatureSchema.model_validate({**parts, "frame_interval": schema.frame_interval})
-
-
-def blocks_part(blocks: Blocks, chosen: Sequence[int]) -> Blocks:
-    """Return the same blocks of some features."""
-    data = blocks.trajectories
-    part = FeatureTrajectories([series[:, chosen] for series in data], schema_part(data.schema, chosen), data.replicas)
-    return replace(blocks, trajectories=part, frames=np.ascontiguousarray(blocks.frames[:, chosen]))
 
 
 def _implied(counts: FloatArray, lag: int, n_frames: int, n_processes: int) -> FloatArray:

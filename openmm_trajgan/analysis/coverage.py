@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from openmm_trajgan.analysis.blocks import Blocks
-from openmm_trajgan.analysis.kinetics import Microstates
+from openmm_trajgan.analysis.kinetics import Microstates, transitions
 from openmm_trajgan.analysis.metric import Figure, FloatArray, Missing
 from openmm_trajgan.errors import InputError
 
@@ -76,10 +76,9 @@ class Coverage:
         """
         n_states = self.microstates.n_states
         if states is None:
-            states = self.microstates.label(blocks.frames)
-        starts = blocks.starts(self.lag)
-        pairs = states[starts] * n_states + states[starts + self.lag]
-        return np.concatenate([blocks.tally(states, n_states), blocks.tally(pairs, n_states**2, where=starts)], axis=1)
+            states = self.microstates.labels(blocks)
+        visits = blocks.tally(lambda first, last: states[first:last], n_states)
+        return np.concatenate([visits, transitions(blocks, states, n_states, self.lag)], axis=1)
 
     def evaluate(self, reference: FloatArray, data: FloatArray) -> FloatArray:
         """Return the figures, ``(n, 2)``, as `Metric.evaluate` says."""

@@ -30,14 +30,11 @@ class Observable:
     edges: Edges
 
     @classmethod
-    def over(
-        cls, name: str, coordinates: Callable[[NDArray[np.float32]], FloatArray], sets: Sequence[NDArray[np.float32]]
-    ) -> "Observable":
+    def over(cls, name: str, coordinates: Callable[[NDArray[np.float32]], FloatArray], sets: Sequence[Blocks]) -> "Observable":
         """Lay bins over the union range of several data sets, 100 for one coordinate and 50 for each of two."""
-        values = [coordinates(frames) for frames in sets]
-        n_coordinates = values[0].shape[1]
-        edges = (uniform_edges((one[:, column] for one in values), BINS[n_coordinates]) for column in range(n_coordinates))
-        return cls(name, coordinates, tuple(edges))
+        extremes = np.array([blocks.extremes(coordinates) for blocks in sets])
+        n_coordinates = extremes.shape[2]
+        return cls(name, coordinates, tuple(uniform_edges(one, BINS[n_coordinates]) for one in extremes.transpose(2, 0, 1)))
 
     @property
     def n_bins(self) -> int:
@@ -48,6 +45,10 @@ class Observable:
         """Return the bin of each frame, ``(n_frames,)``, the last coordinate running fastest."""
         indices = [equal_bins(values, edges) for values, edges in zip(self.coordinates(frames).T, self.edges, strict=True)]
         return np.asarray(indices[0] if len(indices) == 1 else indices[0] * (len(self.edges[1]) - 1) + indices[1])
+
+    def tally(self, blocks: Blocks) -> FloatArray:
+        """Return the histogram of every block, ``(n_blocks, n_bins)``."""
+        return blocks.tally(lambda first, last: self.bins(blocks.read(first, last)), self.n_bins)
 
 
 def equal_bins(values: NDArray[np.floating], edges: FloatArray) -> NDArray[np.int64]:
@@ -86,7 +87,7 @@ class Densities:
 
     def tally(self, blocks: Blocks) -> FloatArray:
         """Return the histograms of every block, ``(n_blocks, total bins)``."""
-        return np.concatenate([blocks.tally(one.bins(blocks.frames), one.n_bins) for one in self.observables], axis=1)
+        return np.concatenate([one.tally(blocks) for one in self.observables], axis=1)
 
     def evaluate(self, reference: FloatArray, data: FloatArray) -> FloatArray:
         """Return the divergence of each observable, ``(n, n_figures)``, nats."""

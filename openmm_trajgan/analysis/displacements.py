@@ -31,11 +31,10 @@ class Displacements:
         """Lay bins over 1, 4, 16 and 64 frames, as far as the series of the reference are long enough."""
         edges = {}
         for steps in STEPS:
-            if len(reference.starts(steps)) < LEAST_PAIRS * reference.n_frames:
+            if reference.n_starts(steps) < LEAST_PAIRS * reference.n_frames:
                 continue
-            moved = [_moved(blocks, steps) for blocks in sets]
-            columns = zip(*(one.T for one in moved), strict=True)
-            edges[steps] = np.array([uniform_edges(values, BINS[1]) for values in columns])
+            extremes = np.concatenate([_extremes(blocks, steps) for blocks in sets])
+            edges[steps] = np.array([uniform_edges([values], BINS[1]) for values in extremes.T])
         return cls(edges)
 
     @property
@@ -56,13 +55,13 @@ class Displacements:
         """Return for each number of frames the number of possible starts, of displacements, and the histograms."""
         columns: list[FloatArray] = []
         for steps, edges in self.edges.items():
-            starts = blocks.starts(steps)
-            pairs = np.bincount(blocks.labels[starts], minlength=blocks.n_blocks)
-            columns.append(np.stack([blocks.sizes, pairs], axis=1).astype(np.float64))
-            moved = _moved(blocks, steps)
-            columns += [
-                blocks.tally(equal_bins(values, edge), BINS[1], starts) for values, edge in zip(moved.T, edges, strict=True)
-            ]
+
+            def bins(starts: NDArray[np.int64], steps: int = steps, edges: FloatArray = edges) -> NDArray[np.int64]:
+                moved = _moved(blocks, starts, steps).T
+                return np.stack([equal_bins(values, edge) for values, edge in zip(moved, edges, strict=True)], axis=1)
+
+            columns.append(np.stack([blocks.sizes, blocks.pairs(steps)], axis=1))
+            columns.append(blocks.tally_pairs(bins, BINS[1], steps, len(edges)))
         return np.concatenate(columns, axis=1)
 
     def evaluate(self, reference: FloatArray, data: FloatArray) -> FloatArray:
@@ -85,7 +84,13 @@ class Displacements:
         return part[:, 0], part[:, 1], np.split(part[:, 2:], n_features, axis=1)
 
 
-def _moved(blocks: Blocks, steps: int) -> NDArray[np.float32]:
+def _moved(blocks: Blocks, starts: NDArray[np.int64], steps: int) -> NDArray[np.float32]:
     """Return the changes over some frames, periodic features by the nearest image, ``(n_pairs, n_features)``."""
-    starts = blocks.starts(steps)
-    return blocks.trajectories.schema.wrap(blocks.frames[starts + steps] - blocks.frames[starts])
+    return blocks.schema.wrap(blocks.take(starts + steps) - blocks.take(starts))
+
+
+def _extremes(blocks: Blocks, steps: int) -> NDArray[np.float32]:
+    """Return smallest and largest changes in parts of the data, ``(n, n_features)``."""
+    parts = (blocks.starts(steps, *chunk) for chunk in blocks.chunks())
+    found = [_moved(blocks, starts, steps) for starts in parts if starts.size]
+    return np.array([extreme for moved in found for extreme in (moved.min(axis=0), moved.max(axis=0))])

@@ -1,15 +1,20 @@
 """How features move: autocorrelations, relaxation times and displacements, never across the seam between two series."""
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
+from openmm_trajgan.analysis.blocks import Blocks
 from openmm_trajgan.analysis.distributions import BINS, divergences, uniform_edges
 from openmm_trajgan.analysis.inputs import Source, as_trajectories
 from openmm_trajgan.errors import InputError
 from openmm_trajgan.schema import FeatureTrajectories
 
 FloatArray = NDArray[np.float64]
+
+LEAST_LAGS, MOST_LAGS = 2**14, 2**18  # that a Fourier transform gives at once, of at least as many frames
 
 
 def autocorrelation(trajectories: Source, max_lag: int) -> FloatArray:
@@ -49,39 +54,40 @@ def autocorrelation(trajectories: Source, max_lag: int) -> FloatArray:
         raise InputError(f"expected max_lag ≥ 0 frames, found {max_lag}")
     if not trajectories.n_frames:
         return np.full((max_lag + 1, trajectories.schema.n_features), np.nan)
-    encoded = _encode(trajectories)
-    mean = sum(series.sum(axis=0) for series in encoded) / trajectories.n_frames
-    products = np.zeros((max_lag + 1, trajectories.schema.n_features))
-    pairs = np.zeros((max_lag + 1, 1))
-    for series in encoded:
-        n_frames = len(series)
-        n_lags = min(n_frames, max_lag + 1)
-        spectrum = fft.fft(series, n=fft.next_fast_len(n_frames + n_lags), axis=0)
-        power = spectrum.real**2 + spectrum.imag**2
-        products[:n_lags] += fft.ifft(power, axis=0)[:n_lags].real
-        pairs[:n_lags, 0] += n_frames - np.arange(n_lags)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        correlation = np.where(pairs > 0, products / pairs, np.nan)
-        baseline = np.abs(mean) ** 2
-        constant = np.ptp(np.concatenate(trajectories.values), axis=0) == 0
-        return np.where(constant, np.nan, (correlation - baseline) / (correlation[0] - baseline))
+    return np.concatenate(list(autocorrelations(Blocks.whole(trajectories), max_lag)))
 
 
-def _encode(trajectories: FeatureTrajectories) -> list[NDArray[np.complex128]]:
-    """Angles as points on the unit circle, others as deviations from the mean of all frames (whose own mean is then 0)."""
-    schema = trajectories.schema
-    line = ~schema.periodic
+def autocorrelations(blocks: Blocks, max_lag: int) -> Iterator[FloatArray]:
+    """Give `autocorrelation` in stretches of lags, so that no more need be computed than are looked at."""
+    schema, center = blocks.schema, blocks.mean()
     turns = np.array([0.0 if period is None else 2 * np.pi / period for period in schema.periods])
-    totals = [series[:, line].sum(axis=0, dtype=np.float64) for series in trajectories]
-    mean = np.sum(totals, axis=0) / trajectories.n_frames
-    encoded = []
-    for series in trajectories:
-        if not len(series):
-            continue
-        points = np.exp(1j * turns * series)
-        points[:, line] = series[:, line] - mean
-        encoded.append(points)
-    return encoded
+
+    def points(frames: NDArray[np.float32]) -> NDArray[np.complex128]:  # angles on the unit circle, others about their mean
+        return np.where(schema.periodic, np.exp(1j * turns * frames), frames - center)
+
+    mean = sum(points(blocks.read(*chunk)).sum(axis=0) for chunk in blocks.chunks()) / blocks.n_frames
+    baseline = np.where(schema.periodic, np.abs(mean) ** 2, 0)
+    low, high = blocks.extremes(lambda frames: frames)
+    variance: FloatArray | None = None
+    first, n_lags = 0, LEAST_LAGS
+    while first <= max_lag:
+        n_lags = min(n_lags, max_lag + 1 - first)
+        products, pairs = np.zeros((n_lags, schema.n_features)), np.zeros((n_lags, 1))
+        n_frames = max(4 * LEAST_LAGS, n_lags)
+        for series in blocks.series:
+            reach = min(n_lags, len(series) - first)
+            for start in range(0, len(series) - first, n_frames):
+                here = points(blocks.chosen(series[start : min(start + n_frames, len(series) - first)]))
+                later = points(blocks.chosen(series[start + first : start + first + n_frames + reach]))
+                length = fft.next_fast_len(len(here) + reach)
+                product = fft.fft(later, n=length, axis=0) * fft.fft(here, n=length, axis=0).conj()
+                products[:reach] += fft.ifft(product, axis=0)[:reach].real
+            pairs[:, 0] += np.maximum(len(series) - first - np.arange(n_lags), 0)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            correlation = np.where(pairs > 0, products / pairs, np.nan) - baseline
+            variance = correlation[0] if variance is None else variance
+            yield np.where(low == high, np.nan, correlation / variance)
+        first, n_lags = first + n_lags, min(2 * n_lags, MOST_LAGS)
 
 
 def relaxation_time(autocorrelations: FloatArray) -> FloatArray:

@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.cluster.vq import vq
 
+from openmm_trajgan.analysis.blocks import Blocks
 from openmm_trajgan.analysis.distributions import FloatArray
 from openmm_trajgan.analysis.inputs import Source, as_trajectories
 from openmm_trajgan.errors import InputError
 from openmm_trajgan.schema import FeatureSchema, FeatureTrajectories
 
-CHUNK = 2**18  # frames that enter covariances at once
+CHUNK = 2**18  # frames that are looked at in one go
 FITTED_FRAMES = 20_000  # k-means is fitted on at most so many, evenly spaced
 MOST_MICROSTATES = 30
 LEAST_CONNECTED = 0.98  # share of the transitions inside the largest connected set, below which a part of space is missing
@@ -59,9 +60,9 @@ class Microstates:
         InputError
             If there are fewer different frames than states.
         """
-        frames = np.concatenate(trajectories.values)
-        wanted = int(np.clip(np.sqrt(len(frames)) / 2, 2, MOST_MICROSTATES)) if n_states is None else n_states
-        frames = frames[:: -(-len(frames) // FITTED_FRAMES)]
+        n_frames = trajectories.n_frames
+        wanted = int(np.clip(np.sqrt(n_frames) / 2, 2, MOST_MICROSTATES)) if n_states is None else n_states
+        frames = every(trajectories, -(-n_frames // FITTED_FRAMES))
         spread = frames.std(axis=0, dtype=np.float64)
         scale = np.where(trajectories.schema.periodic | (spread == 0), 1, spread).astype(np.float32)
         points = encoded(frames, scale, trajectories.schema)
@@ -82,13 +83,50 @@ class Microstates:
         """Number of microstates."""
         return len(self.centers)
 
-    def assign(self, trajectories: FeatureTrajectories) -> list[NDArray[np.int32]]:
-        """Return the nearest microstate of every frame, one array ``(n_frames,)`` per series that holds any."""
-        return [self.label(series).astype(np.int32) for series in trajectories if len(series)]
+    def assign(self, trajectories: FeatureTrajectories) -> list[NDArray[np.integer]]:
+        """Return the nearest microstate of every frame, in as few bytes as hold it, ``(n_frames,)`` per series that holds any."""
+        blocks = Blocks.whole(trajectories)
+        return np.split(self.labels(blocks), np.cumsum([len(series) for series in blocks.series])[:-1])
+
+    def labels(self, blocks: Blocks) -> NDArray[np.integer]:
+        """Return the nearest microstate of every frame, ``(n_frames,)``, in as few bytes as hold it."""
+        labels = np.empty(blocks.n_frames, dtype=np.min_scalar_type(self.n_states - 1))
+        for first, last in blocks.chunks():
+            labels[first:last] = self.label(blocks.read(first, last))
+        return labels
 
     def label(self, frames: NDArray[np.float32]) -> NDArray[np.int64]:
         """Return the nearest microstate of every frame, ``(n_frames,)``, for frames ``(n_frames, n_features)``."""
         return np.asarray(vq(encoded(frames, self.scale, self.schema), self.centers)[0], dtype=np.int64)
+
+
+def transitions(blocks: Blocks, labels: NDArray[np.integer], n_states: int, lag: int) -> FloatArray:
+    """Count transitions between states in a sliding window within each series, ``(n_blocks, n_states²)``.
+
+    Parameters
+    ----------
+    blocks
+        The data.
+    labels
+        State of every frame, ``(n_frames,)``.
+    n_states
+        Number of states.
+    lag
+        Frames.
+    """
+    return blocks.tally_pairs(lambda starts: labels[starts].astype(np.int64) * n_states + labels[starts + lag], n_states**2, lag)
+
+
+def every(trajectories: FeatureTrajectories, step: int) -> NDArray[np.float32]:
+    """Return every so manieth of all frames, ``(n_frames / step, n_features)``."""
+    begun = np.cumsum([0, *map(len, trajectories)])
+    return np.concatenate([series[-start % step :: step] for start, series in zip(begun.tolist(), trajectories, strict=False)])
+
+
+def scales(blocks: Blocks) -> NDArray[np.float32]:
+    """Return the standard deviation of every feature, 1 for angles and what does not move, ``(n_features,)``."""
+    spread = blocks.spread()
+    return np.where(blocks.schema.periodic | (spread == 0), 1, spread).astype(np.float32)
 
 
 def encoded(frames: NDArray[np.float32], scale: NDArray[np.float32], schema: FeatureSchema) -> NDArray[np.float32]:
@@ -126,9 +164,7 @@ class SlowCoordinates:
     @classmethod
     def fit(cls, trajectories: FeatureTrajectories, lag: int, n_coordinates: int = 2) -> "SlowCoordinates | None":
         """Find the slowest coordinates at a lag in frames; None if the data allow none."""
-        frames = np.concatenate(trajectories.values)
-        spread = frames.std(axis=0, dtype=np.float64)
-        scale = np.where(trajectories.schema.periodic | (spread == 0), 1, spread).astype(np.float32)
+        scale = scales(Blocks.whole(trajectories))
         pieces = [one[start : start + CHUNK + lag] for one in trajectories for start in range(0, len(one) - lag, CHUNK)]
         if not pieces:
             return None
@@ -257,25 +293,28 @@ def implied_timescales(
     elif n_states is not None:
         raise InputError("expected either n_states or microstates, found both; leave n_states out")
     microstates.schema.require_same(trajectories.schema, "the microstates", "the data")
-    sequences = microstates.assign(trajectories)
+    blocks = Blocks.whole(trajectories)
+    labels = microstates.labels(blocks)
     values = np.full((len(steps), n_processes), np.nan)
     reasons = np.full((len(steps), n_processes), "", dtype="<U16")
     for row, lag in enumerate(steps.tolist()):
-        values[row], reasons[row] = _timescales(sequences, lag, n_processes)
+        counts = transitions(blocks, labels, microstates.n_states, lag)[0].reshape(microstates.n_states, -1)
+        n_frames = sum(len(series) for series in blocks.series if len(series) > lag)
+        values[row], reasons[row] = _timescales(counts, n_frames, lag, n_processes)
     return ImpliedTimescales(steps, values, reasons)
 
 
-def _timescales(sequences: list[NDArray[np.int32]], lag: int, n_processes: int) -> tuple[FloatArray, NDArray[np.str_]]:
+def _timescales(counted: FloatArray, n_frames: int, lag: int, n_processes: int) -> tuple[FloatArray, NDArray[np.str_]]:
+    """Timescales from counts, and why there are none; `n_frames` are in series longer than the lag."""
     unsupported = np.full(n_processes, np.nan)
-    long_enough = [sequence for sequence in sequences if len(sequence) > lag]
-    if not long_enough:
+    if not n_frames:
         return unsupported, np.full(n_processes, "short")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # deeptime's import; degenerate models are judged below
-        from deeptime.markov import TransitionCountEstimator
+        from deeptime.markov import TransitionCountModel
         from deeptime.markov.msm import MaximumLikelihoodMSM
 
-        counts = TransitionCountEstimator(lag, "sliding").fit_fetch(long_enough)
+        counts = TransitionCountModel(counted, counting_mode="sliding", lagtime=lag)
         connected = counts.submodel_largest(sort_by_population=True)
         if connected.count_matrix.sum() < LEAST_CONNECTED * counts.count_matrix.sum():
             return unsupported, np.full(n_processes, "disconnected")
@@ -285,6 +324,5 @@ def _timescales(sequences: list[NDArray[np.int32]], lag: int, n_processes: int) 
     eigenvalues[: len(found)] = np.clip(found, 0, 1)
     with np.errstate(divide="ignore"):
         timescales = -lag / np.log(eigenvalues[1:])
-    n_frames = sum(map(len, long_enough))
     reasons = np.select([timescales < lag, timescales * LEAST_RELAXATIONS > n_frames], ["fast", "few"], "")
     return np.where(reasons == "", timescales, np.nan), reasons

@@ -5,20 +5,24 @@ Source: Jing, Stärk, Jaakkola & Berger, “Generative Modeling of Molecular Dyn
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
+from openmm_trajgan.analysis.blocks import Blocks
+from openmm_trajgan.analysis.densities import Observable
 from openmm_trajgan.analysis.distributions import BINS, FloatArray
-from openmm_trajgan.analysis.dynamics import autocorrelation, relaxation_time
+from openmm_trajgan.analysis.dynamics import autocorrelations, relaxation_time
 from openmm_trajgan.analysis.inputs import Source, as_trajectories
 from openmm_trajgan.analysis.mdgen_states import LAG, MetastableStates, SlowSpace, distance, lag_in_frames
 from openmm_trajgan.analysis.metric import Missing
 from openmm_trajgan.schema import FeatureSchema, FeatureTrajectories
 
 LONGEST_RELAXATION = 10_000.0  # ps
-COLUMNS_AT_ONCE = 8  # autocorrelations of so many torsions share the memory of a Fourier transform
+COLUMNS_AT_ONCE = 4  # autocorrelations of so many torsions share the memory of a Fourier transform
 
 _NAME = re.compile(r"(phi|psi|omega|chi[1-5]?|φ|ψ|ω|χ[1-5₁-₅]?)(?![a-z])(.*)", re.IGNORECASE | re.DOTALL)
 _GREEK = {"φ": "phi", "ψ": "psi", "ω": "omega", "χ": "chi"}
@@ -176,28 +180,23 @@ class _Reference:
     """What is fitted on the reference."""
 
     parts: tuple[tuple[str, str], ...]
-    bins: NDArray[np.uint8]  # of every torsion and frame, (n_torsions, n_frames)
+    torsions: Blocks
+    singles: FloatArray  # histograms of every torsion, (n_torsions, bins)
+    maps: FloatArray  # of φ and ψ of every residue, (n_residues, bins²)
     space: SlowSpace | Missing
     states: MetastableStates | Missing
-    points: FloatArray  # in TICA coordinates, (n_frames, 2)
     times: FloatArray  # relaxation times, (n_torsions,), frames
     longest: int | None  # lag of autocorrelations, frames
 
     @classmethod
     def fit(cls, reference: FeatureTrajectories, interval: float | None, seed: int) -> "_Reference":
-        lag = lag_in_frames(interval)
-        space = lag if isinstance(lag, Missing) else SlowSpace.fit(reference, lag)
-        states = space if isinstance(space, Missing) else MetastableStates.fit(reference, space, seed)
+        torsions, lag = Blocks.whole(reference), lag_in_frames(interval)
+        space = lag if isinstance(lag, Missing) else SlowSpace.fit(torsions, lag)
+        states = space if isinstance(space, Missing) else MetastableStates.fit(torsions, space, seed)
         longest = None if interval is None else max(round(LONGEST_RELAXATION / interval), 1)
-        return cls(
-            tuple(map(_part, reference.schema.names, reference.schema.kinds)),
-            _bins(reference),
-            space,
-            states,
-            np.empty((0, 2)) if isinstance(space, Missing) else np.concatenate(space.project(reference, 2)),
-            _relaxation_times(reference, longest),
-            longest,
-        )
+        parts = tuple(map(_part, reference.schema.names, reference.schema.kinds))
+        histograms = _histograms(torsions, _pairs(parts))
+        return cls(parts, torsions, *histograms, space, states, _relaxation_times(torsions, longest), longest)
 
     @property
     def kinds(self) -> list[tuple[str, str, NDArray[np.intp]]]:
@@ -213,42 +212,39 @@ class _Reference:
     @property
     def pairs(self) -> list[tuple[int, int]]:
         """Columns of φ and ψ of the same residue."""
-        columns = {part: column for column, part in enumerate(self.parts)}
-        return [
-            (column, columns["psi", residue])
-            for (part, residue), column in columns.items()
-            if part == "phi" and ("psi", residue) in columns
-        ]
+        return _pairs(self.parts)
 
-    def compare(self, data: FeatureTrajectories) -> list[float | Missing]:
+    def compare(self, trajectories: FeatureTrajectories) -> list[float | Missing]:
         """Return the figures of a data set, in the order of `descriptions`."""
-        bins = _bins(data)
-        if not (bins.shape[1] and self.bins.shape[1]):
-            reason = "has no frames" if self.bins.shape[1] else "the reference has no frames"
+        data = Blocks.whole(trajectories)
+        if not (data.n_frames and self.torsions.n_frames):
+            reason = "has no frames" if self.torsions.n_frames else "the reference has no frames"
             return [Missing(reason)] * len(self.descriptions())
-        distances = np.array([distance(*(_counts(one, BINS[1]) for one in both)) for both in zip(self.bins, bins, strict=True)])
+        singles, maps = _histograms(data, self.pairs)
+        distances = np.array([distance(*both) for both in zip(self.singles, singles, strict=True)])
         marginals: list[float | Missing] = [float(distances[columns].mean()) for _, _, columns in self.kinds]
         if self.pairs:
-            coarse = [one // (BINS[1] // BINS[2]) for one in (self.bins, bins)]
-            maps = [distance(*(_counts(one[[phi, psi]], BINS[2]) for one in coarse)) for phi, psi in self.pairs]
-            marginals.append(float(np.mean(maps)))
+            marginals.append(float(np.mean([distance(*both) for both in zip(self.maps, maps, strict=True)])))
         return [*marginals, *self._slow(data), *self._states(data), *self._relaxation(data)]
 
-    def _slow(self, data: FeatureTrajectories) -> list[float | Missing]:
+    def _slow(self, data: Blocks) -> list[float | Missing]:
         if isinstance(self.space, Missing):
             return [self.space] * 2
-        points = np.concatenate(self.space.project(data, 2))
-        first = distance(*_common_counts(self.points[:, :1], points[:, :1], BINS[1]))
-        if points.shape[1] < 2:
-            return [first, Missing("the torsions of the reference have one TICA coordinate only")]
-        return [first, distance(*_common_counts(self.points, points, BINS[2]))]
+        distances = []
+        for n_coordinates in range(1, min(self.space.vectors.shape[1], 2) + 1):
+            project = partial(self.space.project, n_coordinates=n_coordinates)
+            observable = Observable.over("TICA", project, (self.torsions, data))
+            distances.append(distance(*(observable.tally(one)[0] for one in (self.torsions, data))))
+        if len(distances) < 2:
+            return [*distances, Missing("the torsions of the reference have one TICA coordinate only")]
+        return [*distances]
 
-    def _states(self, data: FeatureTrajectories) -> list[float | Missing]:
+    def _states(self, data: Blocks) -> list[float | Missing]:
         if isinstance(self.space, Missing) or isinstance(self.states, Missing):
             return [self.states if isinstance(self.states, Missing) else Missing("no TICA coordinates")] * 3
         return self.states.compare(self.space, data)
 
-    def _relaxation(self, data: FeatureTrajectories) -> list[float | Missing]:
+    def _relaxation(self, data: Blocks) -> list[float | Missing]:
         times = _relaxation_times(data, self.longest)
         both = np.isfinite(times) & np.isfinite(self.times)
         share = float(both.mean())
@@ -328,39 +324,42 @@ class _Reference:
         ]
 
 
-def _bins(data: FeatureTrajectories) -> NDArray[np.uint8]:
-    """Return the bin of every torsion on [-π, π] in every frame, ``(n_torsions, n_frames)``."""
-    bins = np.empty((data.schema.n_features, data.n_frames), dtype=np.uint8)
-    for column, row in enumerate(bins):
-        turns = np.concatenate([series[:, column] for series in data], dtype=np.float64) / (2 * np.pi) + 0.5
-        row[:] = np.floor(turns * BINS[1]).astype(np.int64) % BINS[1]
-    return bins
+def _pairs(parts: Sequence[tuple[str, str]]) -> list[tuple[int, int]]:
+    """Columns of φ and ψ of the same residue."""
+    columns = {part: column for column, part in enumerate(parts)}
+    return [
+        (column, columns["psi", residue])
+        for (part, residue), column in columns.items()
+        if part == "phi" and ("psi", residue) in columns
+    ]
 
 
-def _counts(bins: NDArray[np.integer], n_bins: int) -> FloatArray:
-    """Return how often each bin occurs, for bins ``(n_frames,)`` or, of two variables, ``(2, n_frames)``."""
-    pairs = np.atleast_2d(bins)
-    flat = pairs[0].astype(np.int64) if len(pairs) == 1 else pairs[0].astype(np.int64) * n_bins + pairs[1]
-    return np.bincount(flat, minlength=n_bins ** len(pairs)).astype(np.float64)
+def _histograms(data: Blocks, pairs: Sequence[tuple[int, int]]) -> tuple[FloatArray, FloatArray]:
+    """Return how often each bin on [-π, π] occurs, ``(n_torsions, bins)``, and of pairs of torsions, ``(n_pairs, bins²)``."""
+    singles, maps = np.zeros((data.schema.n_features, BINS[1])), np.zeros((len(pairs), BINS[2] ** 2))
+    for first, last in data.chunks():
+        turns = data.read(first, last).astype(np.float64) / (2 * np.pi) + 0.5
+        bins = np.floor(turns * BINS[1]).astype(np.int64) % BINS[1]
+        coarse = bins // (BINS[1] // BINS[2])
+        for column, counts in enumerate(singles):
+            counts += np.bincount(bins[:, column], minlength=len(counts))
+        for (phi, psi), counts in zip(pairs, maps, strict=True):
+            counts += np.bincount(coarse[:, phi] * BINS[2] + coarse[:, psi], minlength=len(counts))
+    return singles, maps
 
 
-def _common_counts(reference: FloatArray, data: FloatArray, n_bins: int) -> tuple[FloatArray, FloatArray]:
-    """Return counts of points ``(n_frames, 1 or 2)`` in equal bins over the union range of both sets."""
-    low = np.minimum(reference.min(axis=0), data.min(axis=0))
-    width = np.maximum(reference.max(axis=0), data.max(axis=0)) - low
-    scale = n_bins / np.where(width > 0, width, 1)
-    bins = [np.minimum(((points - low) * scale).astype(np.int64), n_bins - 1).T for points in (reference, data)]
-    return _counts(bins[0], n_bins), _counts(bins[1], n_bins)
-
-
-def _relaxation_times(data: FeatureTrajectories, longest: int | None) -> FloatArray:
+def _relaxation_times(data: Blocks, longest: int | None) -> FloatArray:
     """Return the relaxation time of every torsion, ``(n_torsions,)``, frames; NaN where none is seen."""
-    half = max(map(len, data)) // 2
+    half = max(map(len, data.series), default=0) // 2
     max_lag = half if longest is None else min(half, longest)
     columns = np.arange(data.schema.n_features)
     times = []
     for some in np.array_split(columns, -(-len(columns) // COLUMNS_AT_ONCE)):
-        schema = FeatureSchema(names=tuple(map(str, some)), units=("rad",) * len(some), periods=(2 * math.pi,) * len(some))
-        part = FeatureTrajectories([series[:, some] for series in data], schema)
-        times.append(relaxation_time(autocorrelation(part, max_lag)))
+        found, begun = np.full(len(some), np.nan), 0
+        for part in autocorrelations(data.part(some.tolist()), max_lag) if data.n_frames else ():
+            found = np.where(np.isnan(found), begun + relaxation_time(part), found)
+            begun += len(part)
+            if np.isfinite(found).all():
+                break
+        times.append(found)
     return np.concatenate(times)

@@ -10,7 +10,7 @@ from scipy.stats import rankdata
 
 from openmm_trajgan.analysis.blocks import Blocks
 from openmm_trajgan.analysis.distributions import FloatArray, divergences
-from openmm_trajgan.analysis.kinetics import ImpliedTimescales, Microstates
+from openmm_trajgan.analysis.kinetics import ImpliedTimescales, Microstates, transitions
 from openmm_trajgan.analysis.metastable import metastable_states
 from openmm_trajgan.analysis.metric import Figure, Missing
 from openmm_trajgan.analysis.transition_matrix import timescales_of, transition_matrix
@@ -64,19 +64,16 @@ class MarkovModels:
         if row is None:
             return None
         lag = int(timescales.lags[row])
-        labels = microstates.label(reference.frames)
-        starts = reference.starts(lag)
-        n_micro = microstates.n_states
-        counts = np.bincount(labels[starts] * n_micro + labels[starts + lag], minlength=n_micro**2).reshape(n_micro, n_micro)
-        matrix, stationary, connected = transition_matrix(counts.astype(np.float64))
-        states = metastable_states(matrix, stationary, connected, microstates, np.bincount(labels, minlength=n_micro), lag)
-        n_states = int(states.max()) + 1
-        sequence = states[labels]
-        jumps = reference.starts(1)
-        jumps = jumps[sequence[jumps] != sequence[jumps + 1]]
-        leaving = np.bincount(sequence[jumps], minlength=n_states) >= LEAST_EVENTS
-        entering = np.bincount(sequence[jumps + 1], minlength=n_states) >= LEAST_EVENTS
-        return cls(microstates, lag, states, tuple((leaving & entering).tolist()), temperature)
+        labels, n_micro = microstates.labels(reference), microstates.n_states
+        counts, steps = (transitions(reference, labels, n_micro, lag).sum(axis=0).reshape(n_micro, n_micro) for lag in (lag, 1))
+        visits = reference.tally(lambda first, last: labels[first:last], n_micro).sum(axis=0)
+        matrix, stationary, connected = transition_matrix(counts)
+        states = metastable_states(matrix, stationary, connected, microstates, visits, lag)
+        membership = np.eye(int(states.max()) + 1)[states]
+        jumps = membership.T @ steps @ membership
+        np.fill_diagonal(jumps, 0)
+        often = np.minimum(jumps.sum(axis=0), jumps.sum(axis=1)) >= LEAST_EVENTS  # entered and left
+        return cls(microstates, lag, states, tuple(often.tolist()), temperature)
 
     @property
     def n_states(self) -> int:
@@ -169,13 +166,9 @@ class MarkovModels:
 
     def tally(self, blocks: Blocks) -> FloatArray:
         """Return transition counts between microstates at one, two and four lags, and numbers of frames in each."""
-        labels, n_micro = self.microstates.label(blocks.frames), self.microstates.n_states
-        counts = []
-        for multiple in MULTIPLES:
-            starts = blocks.starts(multiple * self.lag)
-            pairs = labels[starts] * n_micro + labels[starts + multiple * self.lag]
-            counts.append(blocks.tally(pairs, n_micro**2, starts))
-        return np.concatenate([*counts, blocks.tally(labels, n_micro)], axis=1)
+        labels, n_micro = self.microstates.labels(blocks), self.microstates.n_states
+        counts = [transitions(blocks, labels, n_micro, multiple * self.lag) for multiple in MULTIPLES]
+        return np.concatenate([*counts, blocks.tally(lambda first, last: labels[first:last], n_micro)], axis=1)
 
     def evaluate(self, reference: FloatArray, data: FloatArray) -> FloatArray:
         """Return the figures, ``(n, n_figures)``; NaN where a model lacks states."""

@@ -1,7 +1,6 @@
 """Slow space, microstates and metastable states of a reference in the conventions of MDGen, see `mdgen_figures`."""
 
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,10 +10,11 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial.distance import jensenshannon
 from scipy.stats import spearmanr
 
+from openmm_trajgan.analysis.blocks import CHUNK, Blocks
 from openmm_trajgan.analysis.distributions import FloatArray
+from openmm_trajgan.analysis.kinetics import every, transitions
 from openmm_trajgan.analysis.metric import Missing
 from openmm_trajgan.analysis.transition_matrix import transition_matrix
-from openmm_trajgan.schema import FeatureTrajectories
 
 LAG = 100.0  # ps, of TICA and of the Markov state models
 LAG_TOLERANCE = 0.1  # relative difference between a whole number of frames and that lag
@@ -73,19 +73,18 @@ class SlowSpace:
         return f"lag {LAG:g} ps ({self.lag} frames), where TICA-0 of the reference has the autocorrelation {self.correlation:.2f}"
 
     @classmethod
-    def fit(cls, reference: FeatureTrajectories, lag: int) -> "SlowSpace | Missing":
+    def fit(cls, reference: Blocks, lag: int) -> "SlowSpace | Missing":
         """Fit on torsions in rad, for a lag in frames."""
-        n_pairs = sum(max(len(series) - lag, 0) for series in reference)
-        if n_pairs < LEAST_LAGS * lag:
+        if reference.n_starts(lag) < LEAST_LAGS * lag:
             return Missing(f"the series of the reference are too short for the lag of {LAG:g} ps, {lag} frames")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # deeptime's import; degenerate spectra are judged below
             from deeptime.decomposition import TICA
 
             covariances = TICA.covariance_estimator(lag)
-            for series in reference:
-                if len(series) > lag:
-                    points = _encode(series)
+            for series in reference.series:
+                for start in range(0, len(series) - lag, CHUNK):
+                    points = _encode(series[start : start + CHUNK + lag])
                     covariances.partial_fit((points[:-lag], points[lag:]))
             try:
                 model = TICA(lagtime=lag, scaling="kinetic_map").fit_from_covariances(covariances).fetch_model()
@@ -98,10 +97,10 @@ class SlowSpace:
             return Missing("TICA finds no coordinate of the reference")
         return cls(np.asarray(model.mean_0), vectors, min(kept, vectors.shape[1]), lag, float(model.singular_values[0]))
 
-    def project(self, data: FeatureTrajectories, n_coordinates: int) -> list[FloatArray]:
-        """Return the first coordinates, one array ``(n_frames, n_coordinates)`` per series."""
+    def project(self, frames: NDArray[np.float32], n_coordinates: int) -> FloatArray:
+        """Return the first coordinates of frames, ``(n_frames, n_coordinates)``."""
         vectors = self.vectors[:, :n_coordinates]
-        return [_encode(series) @ vectors - self.mean @ vectors for series in data]
+        return np.asarray(_encode(frames) @ vectors - self.mean @ vectors)
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,11 +128,10 @@ class MetastableStates:
     description: str
 
     @classmethod
-    def fit(cls, reference: FeatureTrajectories, space: SlowSpace, seed: int) -> "MetastableStates | Missing":
+    def fit(cls, reference: Blocks, space: SlowSpace, seed: int) -> "MetastableStates | Missing":
         """Fit on torsions in rad; `seed` is of k-means, in [0, 2³²)."""
-        points = space.project(reference, space.n_kept)
-        pooled = np.concatenate(points)
-        pooled = np.ascontiguousarray(pooled[:: -(-len(pooled) // FITTED_FRAMES)])
+        frames = every(reference.trajectories, -(-reference.n_frames // FITTED_FRAMES))
+        pooled = np.ascontiguousarray(space.project(frames, space.n_kept))
         n_centers = min(N_CENTERS, len(np.unique(pooled, axis=0)))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # deeptime's import, and k-means stopping before its last digits
@@ -141,8 +139,8 @@ class MetastableStates:
 
             clusters = KMeans(n_centers, max_iter=100, fixed_seed=seed, n_jobs=1).fit_fetch(pooled)
         centers = np.asarray(clusters.cluster_centers, dtype=np.float64)
-        labels = [vq(one, centers)[0] for one in points if len(one)]
-        model = _model(_transitions(labels, space.lag, n_centers))
+        labels = _nearest(reference, space, centers)
+        model = _model(_transitions(reference, labels, space.lag, n_centers))
         if model is None:
             return Missing("the reference has too few transitions between microstates for a reversible Markov state model")
         matrix, stationary, connected = model
@@ -162,19 +160,16 @@ class MetastableStates:
             f"PCCA+ into {n_states} states{_unlike(n_states, N_STATES, ', empty ones are left out here')}."
             + (f" {outside} centres outside the connected set go with the nearest one inside." if outside else "")
         )
-        whole = [everywhere[label] for label in labels]
-        occupancies = np.bincount(np.concatenate(whole), minlength=n_states).astype(np.float64)
-        flux = _flux(_transitions(whole, space.lag, n_states))
+        flux = _flux(_transitions(reference, everywhere.astype(np.uint8)[labels], space.lag, n_states))
         if flux is None:
             return Missing("the reference has too few transitions between metastable states for a reversible Markov state model")
-        return cls(centers, everywhere, occupancies, flux, description)
+        return cls(centers, everywhere, _occupancies(labels, everywhere), flux, description)
 
-    def compare(self, space: SlowSpace, data: FeatureTrajectories) -> list[float | Missing]:
+    def compare(self, space: SlowSpace, data: Blocks) -> list[float | Missing]:
         """Return JS distances of occupancies and of stationary vectors, and the rank correlation of the fluxes."""
-        labels = [self.states[vq(points, self.centers)[0]] for points in space.project(data, space.n_kept) if len(points)]
-        occupancies = np.bincount(np.concatenate(labels), minlength=len(self.occupancies)).astype(np.float64)
-        counts = _transitions(labels, space.lag, len(self.occupancies))
-        near = distance(self.occupancies, occupancies)
+        labels = _nearest(data, space, self.centers)
+        counts = _transitions(data, self.states.astype(np.uint8)[labels], space.lag, len(self.occupancies))
+        near = distance(self.occupancies, _occupancies(labels, self.states))
         if not counts.any():
             return [near, *[Missing(f"has no series longer than the lag of {LAG:g} ps, {space.lag} frames")] * 2]
         flux = _flux(counts)
@@ -195,11 +190,22 @@ def _unlike(found: int, usual: int, remark: str = "") -> str:
     return "" if found == usual else f" (MDGen: {usual}{remark})"
 
 
-def _transitions(labels: Sequence[NDArray[np.integer]], lag: int, n_states: int) -> FloatArray:
+def _nearest(data: Blocks, space: SlowSpace, centers: FloatArray) -> NDArray[np.uint8]:
+    """Return the nearest centre of every frame, ``(n_frames,)``."""
+    labels = np.empty(data.n_frames, dtype=np.uint8)
+    for first, last in data.chunks():
+        labels[first:last] = vq(space.project(data.read(first, last), space.n_kept), centers)[0]
+    return labels
+
+
+def _occupancies(labels: NDArray[np.uint8], states: NDArray[np.int64]) -> FloatArray:
+    """Return the number of frames in each metastable state, ``(n_states,)``, from the nearest centre of every frame."""
+    return np.asarray(np.bincount(states, np.bincount(labels, minlength=len(states))), dtype=np.float64)
+
+
+def _transitions(data: Blocks, labels: NDArray[np.uint8], lag: int, n_states: int) -> FloatArray:
     """Count transitions in a sliding window within each series, ``(n_states, n_states)``."""
-    pairs = [one[:-lag].astype(np.int64) * n_states + one[lag:] for one in labels if len(one) > lag]
-    flat = np.concatenate(pairs) if pairs else np.empty(0, dtype=np.int64)
-    return np.bincount(flat, minlength=n_states**2).reshape(n_states, n_states).astype(np.float64)
+    return np.asarray(transitions(data, labels, n_states, lag)[0].reshape(n_states, n_states))
 
 
 def _model(counts: FloatArray) -> tuple[FloatArray, FloatArray, NDArray[np.intp]] | None:

@@ -136,7 +136,7 @@ class NearestTrainingWindow:
         reference.schema.require_same(train.schema, "the reference", "the training data")
         training = TrainingWindows.fit(train, min(n_frames, max(map(len, reference))))
         blocks = Blocks.cut(reference, training.n_frames)
-        points = training.embed(blocks.frames, evenly(blocks.starts(training.n_frames - 1), FITTED_WINDOWS))
+        points = training.embed(blocks, evenly(blocks, training.n_frames, FITTED_WINDOWS))
         distances = training.distances(points)
         spread = float(np.linalg.norm(points.std(axis=0))) or 1.0
         apart = distances[distances > ROUNDING * spread]
@@ -152,14 +152,16 @@ class NearestTrainingWindow:
 
     def tally(self, blocks: Blocks) -> FloatArray:
         """Return the number of windows in every region and bin, ``(n_blocks, REGIONS * (BINS + 2))``."""
-        self.training.schema.require_same(blocks.trajectories.schema, "the training data", "the data")
-        starts = blocks.starts(self.training.n_frames - 1)
-        counts = np.bincount(blocks.labels[starts], minlength=blocks.n_blocks)
-        starts = starts[_places(counts, self.queries_per_block, np.random.default_rng(self.seed))]
-        points = self.training.embed(blocks.frames, starts)
+        self.training.schema.require_same(blocks.schema, "the training data", "the data")
+        lag = self.training.n_frames - 1
+        places = _places(blocks.pairs(lag).astype(np.int64), self.queries_per_block, np.random.default_rng(self.seed))
+        starts = blocks.nth_starts(lag, places)
+        points = self.training.embed(blocks, starts)
         bins = np.searchsorted(self.edges, self.training.distances(points), side="right")
         regions = np.searchsorted(self.borders, points[:, 0])
-        return blocks.tally(regions * (BINS + 2) + bins, REGIONS * (BINS + 2), where=starts)
+        counts = np.zeros((blocks.n_blocks, REGIONS * (BINS + 2)))
+        np.add.at(counts, (np.searchsorted(blocks.bounds, starts, side="right") - 1, regions * (BINS + 2) + bins), 1)
+        return counts
 
     def histogram(self, sums: FloatArray) -> FloatArray:
         """Return the share of windows in every bin of distances: copies, the bins between `edges`, beyond.
@@ -250,9 +252,9 @@ def nearest_window_distances(
     train.schema.require_same(data.schema, "the training data", "the data")
     training = TrainingWindows.fit(train, min(n_frames, max(map(len, data))))
     blocks = Blocks.cut(data, training.n_frames)
-    starts = blocks.starts(training.n_frames - 1)
-    places = _places(np.array([len(starts)]), min(n_windows, len(starts)), np.random.default_rng(seed))
-    return training.distances(training.embed(blocks.frames, starts[places]))
+    n_starts = blocks.n_starts(training.n_frames - 1)
+    places = _places(np.array([n_starts]), min(n_windows, n_starts), np.random.default_rng(seed))
+    return training.distances(training.embed(blocks, blocks.nth_starts(training.n_frames - 1, places)))
 
 
 def _places(counts: NDArray[np.int64], n_each: int, rng: np.random.Generator) -> NDArray[np.int64]:

@@ -17,7 +17,7 @@ from matplotlib.ticker import FixedLocator
 from openmm_trajgan.analysis import plots
 from openmm_trajgan.analysis.axes import GENERATED, REFERENCE, WIDTH, Coordinate, Curve
 from openmm_trajgan.analysis.blocks import Blocks
-from openmm_trajgan.analysis.comparison import Comparison, blocks_part, schema_part, shares_of
+from openmm_trajgan.analysis.comparison import Comparison, shares_of
 from openmm_trajgan.analysis.displacements import Displacements
 from openmm_trajgan.analysis.lengths import LengthPanel, Worth, lengths, worths
 from openmm_trajgan.analysis.metric import NOUNS, Group
@@ -140,7 +140,7 @@ def overview(audit: "Audit") -> Figure:
         axes, middles = halves[0].subplots(), (one.edges[0][1:] + one.edges[0][:-1]) / 2
         coordinate = Coordinate.of(both.schema, names[0])
         for (title, blocks), colour in zip(sets.items(), (REFERENCE, GENERATED), strict=True):
-            shares = np.bincount(one.bins(blocks.frames), minlength=one.n_bins) / blocks.n_frames
+            shares = one.tally(blocks).sum(axis=0) / blocks.n_frames
             axes.plot(
                 middles * coordinate.factor, -np.log(np.where(shares > 0, shares / shares.max(), np.nan)), color=colour, label=title
             )
@@ -205,7 +205,7 @@ def _profiles(both: Comparison) -> Iterator[Picture]:
     curves: dict[str, dict[str, Curve]] = {"held-out MD": {}, "generated": {}}
     for one, sets in found:
         for name, blocks in sets.items():
-            curves[name][one.name] = both.curve(blocks.tally(one.bins(blocks.frames), one.n_bins), shares_of)
+            curves[name][one.name] = both.curve(one.tally(blocks), shares_of)
     of_many = _of_many(len(names), both.schema.n_features)
     energies = {}
     for name, shares in curves.items():
@@ -251,13 +251,9 @@ def _autocorrelations(both: Comparison) -> Iterator[Picture]:
         return
     names = everything.names[:MOST_PANELS]
     chosen = [both.schema.names.index(name) for name in names]
-    metric = Relaxation(
-        schema_part(both.schema, chosen), everything.lags, everything.center[chosen], everything.reference_times[chosen]
-    )
-    curves = {
-        name: both.curve(metric.tally(blocks_part(blocks, chosen)), metric.autocorrelations)
-        for name, blocks in both.sets(everything).items()
-    }
+    parts = {name: blocks.part(chosen) for name, blocks in both.sets(everything).items()}
+    metric = Relaxation(parts["generated"].schema, everything.lags, everything.center[chosen], everything.reference_times[chosen])
+    curves = {name: both.curve(metric.tally(part), metric.autocorrelations) for name, part in parts.items()}
     of_many = _of_many(len(names), len(everything.names), " that relax")
     yield Picture(
         "autocorrelations",
@@ -279,7 +275,7 @@ def _displacements(both: Comparison) -> Iterator[Picture]:
     edges = {steps: list(grid[chosen]) for steps, grid in metric.edges.items()}
     curves: dict[str, dict[tuple[int, int], Curve]] = {}
     for name, blocks in both.sets(metric).items():
-        part = blocks_part(blocks, chosen)
+        part = blocks.part(chosen)
         curves[name] = {}
         for steps, grid in edges.items():
             tally = Displacements({steps: np.array(grid)}).tally(part)[:, 2:]

@@ -317,8 +317,8 @@ def nearest_windows(shares: Mapping[str, FloatArray], edges: FloatArray) -> Figu
 
 
 def _wrapped(label: str) -> str:
-    """Return a label in lines that fit a small panel, its unit never alone at the end of one."""
-    return textwrap.fill(label.replace(" / ", " /\N{NO-BREAK SPACE}"), LABEL_WIDTH)
+    """Return a label in lines that fit a small panel, its unit never alone in one."""
+    return textwrap.fill(label.replace(" / ", "\N{NO-BREAK SPACE}/\N{NO-BREAK SPACE}"), LABEL_WIDTH)
 
 
 def _reached(edges: FloatArray, visited: NDArray[np.bool_]) -> tuple[float, float]:

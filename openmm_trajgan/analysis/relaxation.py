@@ -11,7 +11,6 @@ from openmm_trajgan.analysis.metric import Figure, Missing
 from openmm_trajgan.schema import FeatureSchema
 
 N_LAGS = 40
-CHUNK = 2**18  # numbers handled at a time
 REACH = 3.0  # lags go so many times beyond the slowest relaxation of the reference
 
 
@@ -42,9 +41,9 @@ class Relaxation:
     @classmethod
     def fit(cls, reference: Blocks) -> "Relaxation":
         """Choose lags that reach three times beyond the slowest relaxation, at most half of the longest series."""
-        schema = reference.trajectories.schema
-        center = np.where(schema.periodic, 0.0, reference.frames.mean(axis=0, dtype=np.float64))
-        longest = max(int(reference.remaining.max() + 1) // 2, 1)
+        schema = reference.schema
+        center = np.where(schema.periodic, 0.0, reference.mean())
+        longest = max(max(map(len, reference.series)) // 2, 1)
         everything = cls(schema, _lags(longest), center, np.full(schema.n_features, np.nan))
         times = everything.times(everything.tally(reference).sum(axis=0, keepdims=True))[0]
         slowest = np.nanmax(times) if np.isfinite(times).any() else longest
@@ -72,35 +71,44 @@ class Relaxation:
 
     def tally(self, blocks: Blocks) -> FloatArray:
         """Return numbers of pairs, sums of products at every lag, and sums of features, real and imaginary."""
-        turns = np.array([0.0 if period is None else 2 * np.pi / period for period in self.schema.periods], dtype=np.float32)
         periodic = self.schema.periodic
-        points = np.where(periodic, np.cos(turns * blocks.frames), blocks.frames - self.center.astype(np.float32))
-        others = np.sin(turns * blocks.frames)  # 0 on the line
         n_lags, n_features = len(self.lags), self.schema.n_features
         pairs = np.zeros((blocks.n_blocks, n_lags))
         products = np.zeros((blocks.n_blocks, n_lags, n_features))
         sums = np.zeros((blocks.n_blocks, n_features + int(periodic.sum())))
-        chunk = max(CHUNK // n_features, 1)
-        for start in range(0, blocks.n_frames, chunk):  # what fits into the cache
-            stop = min(start + chunk, blocks.n_frames)
-            here, angles, remaining = points[start:stop], others[start:stop], blocks.remaining[start:stop]
-            labels = blocks.labels[start:stop]
+        points, others = self._points(blocks, 0, 0)
+        for start, stop in blocks.chunks():
+            size = stop - start
+            more = self._points(blocks, start + len(points), stop + size)  # for lags within this chunk and the next
+            points, others = np.concatenate([points, more[0]]), np.concatenate([others, more[1]])
+            here, angles, remaining = points[:size], others[:size], blocks.remaining(start, stop)
+            labels = blocks.labels(start, stop)
             firsts = np.concatenate([[0], np.flatnonzero(np.diff(labels)) + 1])
             which = labels[firsts]
             sums[which] += np.add.reduceat(np.concatenate([here, angles[:, periodic]], axis=1), firsts, axis=0, dtype=np.float64)
             for index, lag in enumerate(self.lags.tolist()):
-                n_pairs = min(stop, blocks.n_frames - lag) - start
-                if n_pairs <= 0:
-                    continue
                 inside = remaining >= lag
+                if not inside.any():
+                    continue
+                n_pairs = min(stop, blocks.n_frames - lag) - start
+                nearby = points[lag : lag + n_pairs], others[lag : lag + n_pairs]
+                later, turned = nearby if lag <= size else self._points(blocks, start + lag, start + lag + n_pairs)
                 product = np.zeros_like(here)
-                np.multiply(here[:n_pairs], points[start + lag : start + lag + n_pairs], out=product[:n_pairs])
+                np.multiply(here[:n_pairs], later, out=product[:n_pairs])
                 if periodic.any():
-                    product[:n_pairs] += angles[:n_pairs] * others[start + lag : start + lag + n_pairs]
+                    product[:n_pairs] += angles[:n_pairs] * turned
                 product[~inside] = 0
                 pairs[which, index] += np.add.reduceat(inside, firsts, dtype=np.float64)
                 products[which, index] += np.add.reduceat(product, firsts, axis=0)
+            points, others = points[size:], others[size:]
         return np.concatenate([pairs, products.reshape(blocks.n_blocks, -1), sums], axis=1)
+
+    def _points(self, blocks: Blocks, first: int, last: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return angles of some frames as points on the circle and others about their mean: real and imaginary parts."""
+        frames = blocks.read(first, last)
+        turns = np.array([0.0 if period is None else 2 * np.pi / period for period in self.schema.periods], dtype=np.float32)
+        angles = turns * frames
+        return np.where(self.schema.periodic, np.cos(angles), frames - self.center.astype(np.float32)), np.sin(angles)
 
     def autocorrelations(self, sums: FloatArray) -> FloatArray:
         """Return the autocorrelations from sums of tallies, ``(n, n_lags, n_features)``; NaN where there are no pairs."""

@@ -73,10 +73,8 @@ class ValidationScore:
 
 
 def _observable(names: Sequence[str], sets: Sequence[Blocks]) -> Observable:
-    schema = sets[0].trajectories.schema
-    return Observable.over(
-        ", ".join(names), lambda frames: columns(FeatureTrajectories([frames], schema), names), [one.frames for one in sets]
-    )
+    schema = sets[0].schema
+    return Observable.over(", ".join(names), lambda frames: columns(FeatureTrajectories([frames], schema), names), sets)
 
 
 def _sum(metric: Metric, blocks: Blocks) -> FloatArray:

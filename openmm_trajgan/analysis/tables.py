@@ -15,7 +15,7 @@ from openmm_trajgan.analysis.floor import LONGEST
 from openmm_trajgan.analysis.markov import MarkovModels
 from openmm_trajgan.analysis.metric import NOUNS, Group, Metric
 from openmm_trajgan.analysis.uncertainty import Estimate
-from openmm_trajgan.analysis.verdict import FigureOfMerit, GroupVerdict, group_verdict, is_nearer, length_in_words
+from openmm_trajgan.analysis.verdict import FigureOfMerit, GroupVerdict, group_verdict, is_nearer, length_in_words, threshold
 from openmm_trajgan.analysis.yardstick import Yardstick
 from openmm_trajgan.storage import replacing
 
@@ -97,22 +97,19 @@ def state_means(audit: "Audit") -> FloatArray:
     schema = audit.reference.schema
     if markov is None:
         return np.empty((0, schema.n_features))
-    frames = reference_of(yardstick, markov).frames
-    labels = markov.states[markov.microstates.label(frames)]
-    counts = np.bincount(labels, minlength=markov.n_states)
-
-    def mean(values: FloatArray) -> FloatArray:
-        return np.bincount(labels, values, minlength=markov.n_states) / counts
-
-    means = np.empty((markov.n_states, schema.n_features))
-    for column, period in enumerate(schema.periods):
-        values = frames[:, column].astype(np.float64)
-        if period is None:
-            means[:, column] = mean(values)
-        else:
-            turn = 2 * np.pi / period
-            means[:, column] = np.arctan2(mean(np.sin(turn * values)), mean(np.cos(turn * values))) / turn
-    return means
+    blocks = reference_of(yardstick, markov)
+    turns = np.array([np.nan if period is None else 2 * np.pi / period for period in schema.periods])
+    periodic = schema.periodic
+    sums = np.zeros((markov.n_states, 2 * schema.n_features + 1))  # numbers and cosines, sines, frames
+    for first, last in blocks.chunks():
+        frames = blocks.read(first, last)
+        labels = markov.states[markov.microstates.label(frames)]
+        angles = frames * turns
+        cosines, sines = np.where(periodic, np.cos(angles), frames), np.where(periodic, np.sin(angles), 0)
+        for column, values in enumerate((*cosines.T, *sines.T, np.ones(len(frames)))):
+            sums[:, column] += np.bincount(labels, values, minlength=markov.n_states)
+    cosines, sines = np.split(sums[:, :-1] / sums[:, -1:], 2, axis=1)
+    return np.where(periodic, np.arctan2(sines, cosines) / turns, cosines)
 
 
 def mean_of(name: str, unit: str) -> str:
@@ -301,6 +298,10 @@ class Words:
 
     def _judge(self, group: Group, figures: Sequence[FigureOfMerit]) -> GroupVerdict:
         return group_verdict(group, self.audit.of_group(group, figures), self.lengths, self.audit.frame_interval)
+
+    def threshold(self) -> float:
+        """Return the probability below which a figure is unlike MD."""
+        return threshold(self.audit.figures)
 
     def time(self, value: float | None) -> str:
         """Return a time in the unit of the tables, ps or frames."""

@@ -1,7 +1,8 @@
 """All windows of the training data, embedded, and which of them is nearest."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
 from openmm_trajgan.analysis.blocks import Blocks
-from openmm_trajgan.analysis.kinetics import encoded
+from openmm_trajgan.analysis.kinetics import encoded, scales
 from openmm_trajgan.analysis.metric import FloatArray
 from openmm_trajgan.errors import InputError
 from openmm_trajgan.schema import FeatureSchema, FeatureTrajectories
@@ -41,10 +42,8 @@ class TrainingWindows:
         Mean of every coordinate, ``(n_coordinates,)``.
     components
         Principal components, ``(n_coordinates * n_frames, n_components)``.
-    frames
-        The training data, ``(n_frames, n_features)``.
-    starts
-        First frame of every window, ascending, ``(n_windows,)``.
+    blocks
+        The training data.
     """
 
     schema: FeatureSchema
@@ -52,8 +51,7 @@ class TrainingWindows:
     scale: NDArray[np.float32]
     center: FloatArray
     components: FloatArray
-    frames: NDArray[np.float32]
-    starts: NDArray[np.int64]
+    blocks: Blocks
 
     @classmethod
     def fit(cls, train: FeatureTrajectories, n_frames: int) -> "TrainingWindows":
@@ -75,24 +73,22 @@ class TrainingWindows:
         if n_frames < 1:
             raise InputError("expected windows of at least 1 frame and data that hold any, found none; give longer series")
         blocks = Blocks.cut(train, n_frames)
-        starts = blocks.starts(n_frames - 1)
-        spread = blocks.frames.std(axis=0, dtype=np.float64)
-        scale = np.where(train.schema.periodic | (spread == 0), 1, spread).astype(np.float32)
-        chosen = evenly(starts, FITTED_WINDOWS)
-        frames = blocks.frames[(chosen[:, None] + np.arange(n_frames)).ravel()]
+        scale = scales(blocks)
+        chosen = evenly(blocks, n_frames, FITTED_WINDOWS)
+        frames = np.concatenate([blocks.read(start, start + n_frames) for start in chosen.tolist()])
         coordinates = encoded(frames, scale, train.schema).astype(np.float64)
         center = coordinates.mean(axis=0)
         windows = coordinates.reshape(len(chosen), n_frames, -1).swapaxes(1, 2).reshape(len(chosen), -1)
         _, _, axes = np.linalg.svd(windows - windows.mean(axis=0), full_matrices=False)
-        return cls(train.schema, n_frames, scale, center, axes[:COMPONENTS].T.copy(), blocks.frames, starts)
+        return cls(train.schema, n_frames, scale, center, axes[:COMPONENTS].T.copy(), blocks)
 
-    def embed(self, frames: NDArray[np.float32], starts: NDArray[np.int64]) -> FloatArray:
+    def embed(self, blocks: Blocks, starts: NDArray[np.int64]) -> FloatArray:
         """Project windows on the principal components.
 
         Parameters
         ----------
-        frames
-            Shape ``(n_frames, n_features)``.
+        blocks
+            The data.
         starts
             First frame of every window, ascending, ``(n_windows,)``.
 
@@ -102,37 +98,42 @@ class TrainingWindows:
             Shape ``(n_windows, n_components)``.
         """
         length = max(CHUNK // len(self.components), 1)
-        points = [np.empty((0, self.components.shape[1]))]
-        for chunk in np.split(starts, np.searchsorted(starts, np.arange(length, len(frames), length))):
-            if chunk.size:
-                section = frames[chunk[0] : chunk[-1] + self.n_frames]
+        points = np.empty((len(starts), self.components.shape[1]))
+        ends = np.searchsorted(starts, np.arange(0, blocks.n_frames + length, length))
+        for first, last in pairwise(ends.tolist()):
+            if first < last:
+                chunk = starts[first:last]
+                section = blocks.read(int(chunk[0]), int(chunk[-1]) + self.n_frames)
                 coordinates = encoded(section, self.scale, self.schema) - self.center
                 windows = sliding_window_view(coordinates, self.n_frames, axis=0)[chunk - chunk[0]]
-                points.append(windows.reshape(len(chunk), -1) @ self.components)
-        return np.concatenate(points)
+                np.matmul(windows.reshape(len(chunk), -1), self.components, out=points[first:last])
+        return points
 
     def distances(self, points: FloatArray) -> FloatArray:
         """Return the distance of embedded windows to the nearest one of the training data, ``(n_windows,)``."""
-        if len(self.starts) <= MOST_IN_TREE:
-            return np.asarray(self._only_tree.query(points)[0])
-        return np.asarray(np.min([self._tree(part).query(points)[0] for part in self._parts()], axis=0))  # one in memory at a time
+        parts = range(0, self.blocks.n_starts(self.n_frames - 1), MOST_IN_TREE)
+        if len(parts) == 1:
+            return np.asarray(self._first_tree.query(points)[0])
+        return np.asarray(np.min([self._tree(part).query(points)[0] for part in parts], axis=0))  # one in memory at a time
 
     def along_first(self) -> FloatArray:
-        """Return the first principal component of all windows, ``(n_windows,)``."""
-        return np.concatenate([self.embed(self.frames, part)[:, 0].copy() for part in self._parts()])  # a view keeps the rest
-
-    def _parts(self) -> list[NDArray[np.int64]]:
-        return np.split(self.starts, range(MOST_IN_TREE, len(self.starts), MOST_IN_TREE))
+        """Return the first principal component of at most `MOST_IN_TREE` windows, evenly spaced, ``(n_windows,)``."""
+        return replace(self, components=self.components[:, :1]).embed(
+            self.blocks, evenly(self.blocks, self.n_frames, MOST_IN_TREE)
+        )[:, 0]
 
     @cached_property
-    def _only_tree(self) -> Any:
-        return self._tree(self.starts)
+    def _first_tree(self) -> Any:
+        return self._tree(0)
 
-    def _tree(self, starts: NDArray[np.int64]) -> Any:
+    def _tree(self, first: int) -> Any:
+        lag = self.n_frames - 1
+        numbers = np.arange(first, min(first + MOST_IN_TREE, self.blocks.n_starts(lag)))
         # the midpoint rule builds fast and copes with the many equal windows of discrete features
-        return KDTree(self.embed(self.frames, starts), balanced_tree=False, compact_nodes=False)
+        return KDTree(self.embed(self.blocks, self.blocks.nth_starts(lag, numbers)), balanced_tree=False, compact_nodes=False)
 
 
-def evenly(starts: NDArray[np.int64], most: int) -> NDArray[np.int64]:
-    """Return at most `most` of the values, evenly spaced."""
-    return starts[:: -(-len(starts) // most)]
+def evenly(blocks: Blocks, length: int, most: int) -> NDArray[np.int64]:
+    """Return the first frames of at most `most` windows of a length, evenly spaced, ``(n_windows,)``."""
+    n_starts = blocks.n_starts(length - 1)
+    return blocks.nth_starts(length - 1, np.arange(0, n_starts, max(-(-n_starts // most), 1)))

@@ -88,15 +88,19 @@ class GroupVerdict:
     sentence: str
 
 
+def threshold(figures: Sequence[FigureOfMerit]) -> float:
+    """Return the probability below which one of some figures is unlike MD, by Bonferroni's correction for their number."""
+    return SIGNIFICANCE / max(sum(one.figure.judged and one.p_value is not None for one in figures), 1)
+
+
 def judged(figures: Sequence[FigureOfMerit]) -> tuple[FigureOfMerit, ...]:
     """Set the verdict of each figure by its p-value, corrected for their number."""
-    tested = [one for one in figures if one.figure.judged and one.p_value is not None]
-    threshold = SIGNIFICANCE / max(len(tested), 1)
+    significant = threshold(figures)
 
     def verdict(one: FigureOfMerit) -> Verdict:
         if one.p_value is None or not one.figure.judged:
             return "not judged"
-        return "unlike MD" if one.p_value < threshold else "like MD"
+        return "unlike MD" if one.p_value < significant else "like MD"
 
     return tuple(replace(one, verdict=verdict(one)) for one in figures)
 

@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from openmm_trajgan.analysis.blocks import Blocks
+from openmm_trajgan.analysis.blocks import Blocks, still
 from openmm_trajgan.analysis.coverage import Coverage
 from openmm_trajgan.analysis.densities import Densities, Observable
 from openmm_trajgan.analysis.displacements import Displacements
@@ -114,7 +114,7 @@ class Yardstick:
                 raise InputError(f"no feature named {name}; there are {', '.join(names)}")
         n_inputs = int(reference.schema.n_features + reference.schema.periodic.sum())
         fitting, measuring = (reference, reference) if n_inputs <= MOST_TOGETHER else _halves(reference)
-        if all(np.ptp(np.concatenate(fitting.values), axis=0) == 0):
+        if still(fitting).all():
             raise InputError(
                 f"reference: expected features that change in its first half, on which the states of {n_inputs} coordinates are "
                 f"fitted, found one value in all {fitting.n_frames} frames; give a longer trajectory"
@@ -129,11 +129,10 @@ class Yardstick:
         longest = reference.n_frames // FEWEST_BLOCKS
         length = max(int(reference.n_frames / n_blocks), min(-(-most // MOST_OTHER_BLOCKS), longest), 1)
         cut = [Blocks.cut(data, length) for data in everything]
-        frames = [blocks.frames for blocks in cut]
         whole, part = cut[0], cut[0] if measuring is reference else Blocks.cut(measuring, length)
         observables = [
-            *(Observable.over(name, partial(_features, reference, (name,)), frames) for name in names),
-            *(Observable.over(f"{one}, {other}", partial(_features, reference, (one, other)), frames) for one, other in chosen),
+            *(Observable.over(name, partial(_features, reference, (name,)), cut) for name in names),
+            *(Observable.over(f"{one}, {other}", partial(_features, reference, (one, other)), cut) for one, other in chosen),
         ]
         markov = MarkovModels.fit(part, microstates, timescales, temperature)
         lag = markov.lag if markov is not None else 1
@@ -142,7 +141,7 @@ class Yardstick:
             []
             if slow is None
             else [
-                Observable.over(f"TICA-{','.join(map(str, range(n)))}", partial(slow.project, n_coordinates=n), frames)
+                Observable.over(f"TICA-{','.join(map(str, range(n)))}", partial(slow.project, n_coordinates=n), cut)
                 for n in range(1, slow.n_coordinates + 1)
             ]
         )

@@ -15,9 +15,8 @@ def picked(schema, names, frames):
 
 def densities(sets, choices):
     """Densities of features or pairs over the range of all sets."""
-    frames = [np.concatenate(data.values) for data in sets]
-    schema = sets[0].schema
-    return Densities(tuple(Observable.over(", ".join(names), partial(picked, schema, names), frames) for names in choices))
+    blocks, schema = [Blocks.whole(data) for data in sets], sets[0].schema
+    return Densities(tuple(Observable.over(", ".join(names), partial(picked, schema, names), blocks) for names in choices))
 
 
 def total(metric, data, length=500):

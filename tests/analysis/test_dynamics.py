@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from openmm_trajgan.analysis import dynamics
 from openmm_trajgan.analysis.dynamics import (
     autocorrelation,
     displacement_divergence,
@@ -45,6 +46,15 @@ def test_pairs_never_cross_a_seam(ou):
     assert np.isnan(curve[10:]).all()
     assert len(displacements(windows, 9)) == 100
     assert len(displacements(windows, 10)) == 0
+
+
+def test_stretches_of_lags_and_frames_give_the_same(ou, wells, monkeypatch):
+    for data in (ou(1, n_replicas=3, n_frames=700), wells(1, n_replicas=2, n_frames=900)):
+        expected = autocorrelation(data, 600)
+        with monkeypatch.context() as patch:
+            patch.setattr(dynamics, "LEAST_LAGS", 8)
+            patch.setattr(dynamics, "MOST_LAGS", 64)
+            np.testing.assert_allclose(autocorrelation(data, 600), expected, atol=1e-9)
 
 
 def test_a_constant_feature_has_no_autocorrelation_and_no_relaxation_time():

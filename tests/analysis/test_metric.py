@@ -1,5 +1,6 @@
 """What every metric of the audit promises, and the figures they are made of."""
 
+import tracemalloc
 from functools import partial
 from itertools import pairwise
 
@@ -27,11 +28,11 @@ OF_THE_DATA_ALONE = ("Chapman–Kolmogorov error",)
 BEST = {"divergence": 0, "ratio": 1, "difference": 0, "share": 1}
 
 
-def observable(schema, names, frames):
+def observable(schema, names, sets):
     def coordinates(values):
         return columns(FeatureTrajectories([values], schema), names)
 
-    return Observable.over(", ".join(names), coordinates, frames)
+    return Observable.over(", ".join(names), coordinates, sets)
 
 
 @pytest.fixture(scope="module", params=PROCESSES)
@@ -47,12 +48,11 @@ def sets(request):
 def metrics(sets):
     reference, _, train = sets
     blocks = [Blocks.cut(one, LENGTH) for one in sets]
-    frames = [one.frames for one in blocks]
     names = reference.schema.names
     microstates = Microstates.fit(reference, 20)
     markov = MarkovModels.fit(blocks[0], microstates, implied_timescales(reference, microstates=microstates), 300.0)
     return {
-        "densities": Densities(tuple(observable(reference.schema, one, frames) for one in ((names[0],), (names[1],), names))),
+        "densities": Densities(tuple(observable(reference.schema, one, blocks) for one in ((names[0],), (names[1],), names))),
         "displacements": Displacements.fit(blocks[0], tuple(blocks)),
         "relaxation": Relaxation.fit(blocks[0]),
         "markov": markov,
@@ -71,6 +71,22 @@ def additive(metric, request):
     if request.node.callspec.params["metric"] in BLOCKWISE:
         pytest.skip("takes other windows from other blocks")
     return metric
+
+
+def test_four_times_the_frames_take_as_much_memory(metric, sets, monkeypatch):
+    """In as many blocks. What may grow is the microstate of every frame, a byte."""
+    monkeypatch.setattr("openmm_trajgan.analysis.blocks.CHUNK", 2**12)
+    monkeypatch.setattr("openmm_trajgan.analysis.training_windows.CHUNK", 2**16)
+    peaks, n_frames = [], 20_000
+    metric.tally(Blocks.cut(sets[1], LENGTH))  # what is made once
+    for times in (1, 4):
+        data = FeatureTrajectories([np.tile(sets[1].values[0], (10 * times, 1))], sets[1].schema)
+        blocks = Blocks.cut(data, 1000 * times)
+        tracemalloc.start()
+        metric.tally(blocks)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] - peaks[0] < 1.2 * 3 * n_frames
 
 
 def resampled(metric, data, n=5, seed=1):

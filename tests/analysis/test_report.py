@@ -59,6 +59,8 @@ def test_the_page_says_what_the_audit_says(page, wells_audit):
     assert "Nearness to the training data: the generated data beat the bootstrap" in page
     assert "4,000 frames (2 ns) in 2 series" in page
     assert "<dt>seed</dt><dd>0</dd>" in page
+    tested = sum(one.verdict != "not judged" for one in wells_audit.figures)
+    assert f"Unlike MD: p below {0.01 / tested:.3g}," in text
     assert "In the conventions of MDGen" in page
     assert "120" in text[text.index("Metastable states") :]  # degrees
 

@@ -13,7 +13,7 @@ import pytest
 from openmm_trajgan.buffer import WindowBuffer, shard, shards
 from openmm_trajgan.buffer.base import frame_dtype
 from openmm_trajgan.buffer.shard import ShardReader
-from openmm_trajgan.errors import InputError
+from openmm_trajgan.errors import InputError, StreamInUseError
 from openmm_trajgan.schema import FeatureSchema
 
 SCHEMA = FeatureSchema(names=("x", "y"), units=("nm", "nm"), periods=(None, None), frame_interval=0.5)
@@ -122,6 +122,15 @@ def test_files_set_aside_do_not_stay_open(path, opened, how):
         else:
             flip(path / "streams/a/000000-000000000005.npy")
             assert len(buffer.repair()) == 1
+        assert opened() == [".lock"]
+
+
+def test_a_file_that_was_removed_while_it_was_written_does_not_stay_open(path, opened):
+    with WindowBuffer(path, SCHEMA) as buffer:
+        fill(buffer, [0])
+        (path / "streams/a/000000-000000000000.rows").unlink()
+        with pytest.raises(FileNotFoundError, match="removed while frames were written"):
+            fill(buffer, [1])
         assert opened() == [".lock"]
 
 
@@ -253,15 +262,21 @@ def test_a_stream_that_is_repaired_while_it_grows_goes_on(path):
         assert buffer.steps("a").tolist() == [7, 8]
 
 
-def test_a_stream_that_another_process_writes_is_not_repaired(path):
+@pytest.mark.parametrize("how", ["repair", "truncate"])
+def test_a_stream_that_another_process_writes_is_not_repaired_or_cut(path, how):
     program = (
-        "import sys; from openmm_trajgan.buffer import WindowBuffer; from openmm_trajgan.errors import StreamInUseError\n"
-        "try:\n    WindowBuffer(sys.argv[1]).repair()\nexcept StreamInUseError as error:\n    print(error)"
+        "import sys, numpy; from openmm_trajgan.buffer import WindowBuffer; buffer = WindowBuffer(sys.argv[1])\n"
+        "buffer.append(['a'], step=1, time=0.5, segment=0, features=numpy.zeros((1, 2)))\n"
+        "print('mine', flush=True); sys.stdin.read()"
     )
     with WindowBuffer(path, SCHEMA) as buffer:
         fill(buffer, [0])
-        other = subprocess.run([sys.executable, "-c", program, path], capture_output=True, text=True, check=True)
-    assert other.stdout.startswith(f"stream 'a' of {path} is being written by another process")
+    command = [sys.executable, "-c", program, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "mine\n"
+        with WindowBuffer(path) as buffer, pytest.raises(StreamInUseError, match="stream 'a' of .* is being written by another"):
+            buffer.repair() if how == "repair" else buffer.truncate("a", 0)
+    assert WindowBuffer(path).steps("a").tolist() == [0, 1]
 
 
 @pytest.mark.parametrize("positions", [np.zeros((2, 3), "f4"), np.zeros((2, 2, 4), "f4"), np.zeros((2, 2, 3), "f8")])
