@@ -12,6 +12,7 @@ from openmm_trajgan.models.encoding import wrap_angles
 _MIN_LOG_RESIDUAL = math.log(1e-3)  # of the spread; without a floor the likelihood of discrete values has no maximum
 _MAX_ANGULAR_SPREAD = 1.0  # rad; a wrapped Gaussian this narrow has 0.2 % of its mass outside the nearest image
 _FARTHEST = 10.0  # spreads that an earlier feature is seen away from the base
+_TOLD_UP_TO = 12  # features; with more, telling each where those before are would take most of the time
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +42,7 @@ class ConditionalMixture(nn.Module):
     An MLP reads the inputs. Its last hidden layer is also told where the features before are (Uria, Murray & Larochelle 2013), and
     gives the weights, means and deviations of `n_components` Gaussians for each feature. So many features that choose among some
     states each need no more components than one of them. The means have a part that is linear in the inputs and in the features
-    before, so that the networks learn only what is not.
+    before, so that the networks learn only what is not; with more than 12 features, this part is all that tells of those before.
 
     A feature is described by its offset from that of a base frame in units of `spread`. For a periodic one the mean offset is the
     angle ``atan2(s·o₁, 1 + s·o₂)`` of two network outputs: for a small spread s that is s·o₁, and for a large one every direction
@@ -81,7 +82,8 @@ class ConditionalMixture(nn.Module):
         self.any_periodic = bool(periodic.any())
         n_numbers = 2 if self.any_periodic else 1  # that tell where a feature is
         self.first, self.second = nn.Linear(n_inputs, hidden), nn.Linear(hidden, hidden)
-        self.tell = nn.Parameter(torch.empty(self.n_features - 1, n_numbers, hidden).uniform_(-1, 1) / math.sqrt(hidden))
+        tell = torch.empty(self.n_features - 1, n_numbers, hidden).uniform_(-1, 1) / math.sqrt(hidden)
+        self.tell = nn.Parameter(tell) if self.n_features <= _TOLD_UP_TO else None
         self.describe = nn.Linear(hidden, self.n_features * n_components * (2 + n_numbers))
         self.linear = nn.Linear(n_inputs, self.n_features, bias=False)
         nn.init.zeros_(self.linear.weight)
@@ -141,16 +143,26 @@ class ConditionalMixture(nn.Module):
         """Log weights, mean offsets (reduced) and log deviations (units of spread), given the offsets of the features before."""
         read, linear = self._read(inputs, dropout)
         places = self._places(offsets[:, :-1], self.spread[:-1], self.periodic[:-1])
-        told = torch.einsum("bfn,fnh->bfh", places.clamp(-_FARTHEST, _FARTHEST), self.tell).cumsum(dim=1)
-        hidden = nn.functional.silu(read[:, None] + nn.functional.pad(told, (0, 0, 1, 0)))
+        read = read[:, None]
+        if self.tell is not None:
+            told = torch.einsum("bfn,fnh->bfh", places.clamp(-_FARTHEST, _FARTHEST), self.tell).cumsum(dim=1)
+            read = read + nn.functional.pad(told, (0, 0, 1, 0))
+        hidden = nn.functional.silu(read)
         if dropout is not None:
             hidden = dropout(hidden)
         linear = linear + torch.einsum("bfn,fng->bg", places, self._slopes_of_later())
-        weight = self.describe.weight.reshape(self.n_features, -1, hidden.shape[2])
-        outputs = torch.einsum("bfh,foh->bfo", hidden, weight) + self.describe.bias.reshape(self.n_features, -1)
-        outputs = outputs.reshape(len(inputs), self.n_features, self.n_components, -1).transpose(1, 2)
+        outputs = self._outputs(hidden).transpose(1, 2)
         means, log_deviations = self._described(outputs, linear[:, None], self.spread, self.periodic)
         return outputs[..., 0].log_softmax(dim=1), means, log_deviations
+
+    def _outputs(self, hidden: Float[Tensor, "batch told hidden"]) -> Float[Tensor, "batch features components outputs"]:
+        """Return what describes each component of each feature, from a hidden layer for each or one for all."""
+        if self.tell is None:
+            outputs: Tensor = self.describe(hidden[:, 0])
+        else:
+            weight = self.describe.weight.reshape(self.n_features, -1, hidden.shape[2])
+            outputs = torch.einsum("bfh,foh->bfo", hidden, weight).flatten(1) + self.describe.bias
+        return outputs.reshape(len(hidden), self.n_features, self.n_components, -1)
 
     def _slopes_of_later(self) -> Float[Tensor, "earlier numbers features"]:
         """Slopes of the features behind each, zero for the others."""
@@ -199,11 +211,15 @@ class ConditionalMixture(nn.Module):
         noise = torch.randn(base.shape, generator=generator, device=base.device, dtype=base.dtype)
         known = None if given is None or frames is None else wrap_angles(frames - base, self.periodic)
         weights, biases = (part.chunk(self.n_features) for part in (self.describe.weight, self.describe.bias))
+        of_all = None if self.tell is not None else self._outputs(nn.functional.silu(hidden)[:, None])
         slopes = self._slopes_of_later()
         offsets: list[Tensor] = []
         for i in range(self.n_features):
-            outputs = nn.functional.linear(nn.functional.silu(hidden), weights[i], biases[i])
-            outputs = outputs.reshape(len(inputs), self.n_components, -1)
+            if of_all is None:
+                outputs = nn.functional.linear(nn.functional.silu(hidden), weights[i], biases[i])
+                outputs = outputs.reshape(len(inputs), self.n_components, -1)
+            else:
+                outputs = of_all[:, i]
             chosen = _chosen(outputs, uniform[:, i : i + 1], differentiable)
             mean, log_deviation = self._described(chosen, linear[:, i], self.spread[i], self.periodic[i])
             offset = mean + self.spread[i] * log_deviation.exp() * noise[:, i]
@@ -212,7 +228,7 @@ class ConditionalMixture(nn.Module):
             offsets.append(offset)
             if i + 1 < self.n_features:
                 place = self._places(offset, self.spread[i], self.periodic[i])
-                hidden = hidden + place.clamp(-_FARTHEST, _FARTHEST) @ self.tell[i]
+                hidden = hidden if self.tell is None else hidden + place.clamp(-_FARTHEST, _FARTHEST) @ self.tell[i]
                 linear = linear + place @ slopes[i]
         drawn = wrap_angles(base + torch.stack(offsets, dim=1), self.periodic)
         return drawn if given is None or frames is None else torch.where(given, frames, drawn)
