@@ -91,6 +91,10 @@ def _moved(blocks: Blocks, starts: NDArray[np.int64], steps: int) -> NDArray[np.
 
 def _extremes(blocks: Blocks, steps: int) -> NDArray[np.float32]:
     """Return smallest and largest changes in parts of the data, ``(n, n_features)``."""
-    parts = (blocks.starts(steps, *chunk) for chunk in blocks.chunks())
-    found = [_moved(blocks, starts, steps) for starts in parts if starts.size]
-    return np.array([extreme for moved in found for extreme in (moved.min(axis=0), moved.max(axis=0))])
+    found = [np.empty((0, blocks.schema.n_features), dtype=np.float32)]
+    for chunk in blocks.chunks():
+        starts = blocks.starts(steps, *chunk)
+        if starts.size:
+            moved = _moved(blocks, starts, steps)
+            found.append(np.stack([moved.min(axis=0), moved.max(axis=0)]))
+    return np.concatenate(found)

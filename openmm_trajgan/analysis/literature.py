@@ -140,7 +140,7 @@ def _torsions(data: FeatureTrajectories) -> FeatureTrajectories:
     schema = data.schema
     kept = np.flatnonzero(schema.periodic)
     turns = np.array([2 * np.pi / period for period in schema.periods if period is not None])
-    scale = np.float32(1) if np.allclose(turns, 1, rtol=1e-12) else turns.astype(np.float32)
+    in_radians = np.allclose(turns, 1, rtol=1e-12)
     angles = FeatureSchema(
         names=tuple(schema.names[column] for column in kept),
         units=("rad",) * len(kept),
@@ -149,7 +149,9 @@ def _torsions(data: FeatureTrajectories) -> FeatureTrajectories:
         frame_interval=schema.frame_interval,
     )
     filled = [series for series in data if len(series)] or data.values[:1]
-    return FeatureTrajectories([series[:, kept] * scale for series in filled], angles)
+    if not schema.periodic.all():
+        filled = [series[:, kept] for series in filled]
+    return FeatureTrajectories(filled if in_radians else [series * turns.astype(np.float32) for series in filled], angles)
 
 
 def _first(data: FeatureTrajectories, n_frames: int) -> FeatureTrajectories:
