@@ -176,6 +176,7 @@ class NearestFrames:
         weight = self._tuned(candidates, costs) if self.weight is None else self.weight
         rows, weights = np.arange(len(wanted)), np.array([weight])
         first = candidates[rows, self._paths(candidates, costs, weights)[0]]
+        del candidates, costs  # the most of the memory
         candidates, costs = self._close(wanted, near, first, weight)
         path = self._paths(candidates, costs, weights)[0]
         frames = candidates[rows, path].astype(np.intp)
