@@ -21,7 +21,7 @@ from openmm_trajgan.features.base import Featurizer
 MOST_REFERENCE_FRAMES = 5000  # spread over the reference
 _AROUND = 2  # beads on either side that a fragment is chosen by
 _STRETCHES = 8  # contiguous parts of the reference, each of which offers its nearest frame
-_CONTINUITY = 0.1  # of the change of a fragment from the frame before, beyond that of a step of the reference, against the beads
+_CONTINUITY = 1.0  # of the change of a fragment from the frame before, beyond that of a step of the reference, against the beads
 _CROWDING = 5.0  # nm², against the beads, of two atoms in one place
 _FRAMES_AT_ONCE = 256
 
@@ -35,11 +35,11 @@ class Fragments:
     on the bonds between two beads, such as a peptide bond, and what hangs on one bead, such as a side chain. Each fragment is
     taken from a frame of the reference in which the beads around it lay nearly as they do now, and put where they are now: of
     the nearest frames of eight parts of the reference, the frame used before and the next of that, the one with the least sum of
-    the squared deviation of the beads, a tenth of the squared change of the fragment, as far as that exceeds a step of the
-    reference, and a penalty for clashes with fragments placed before. So side chains turn no more often than the
-    trace demands and make room for each other where they can. Beads are exactly where distances put them; bonds between fragments
-    are not quite what they are in molecular dynamics, and some atoms may clash. Repair, by ``to_universe(..., relax=True)``, mends
-    bonds and clashes of the frames that clash.
+    the squared deviation of the beads, the squared change of the fragment, as far as it exceeds the usual step of the reference
+    and is not one itself, and a penalty for clashes with fragments placed before. So side chains turn no more often than the
+    trace demands and make room for each other where they can. Beads are exactly where distances put them; bonds between
+    fragments are not quite what they are in molecular dynamics, and some atoms may clash. Repair, by
+    ``to_universe(..., relax=True)``, mends bonds and clashes of the frames that clash.
 
     The reference should have the frame interval of the generated features, since its steps are the measure of continuity.
 
@@ -211,6 +211,7 @@ class _Fragment:
                 candidates = np.append(candidates, (before, min(before + 1, len(known) - 1)))
                 changes = np.square(self.shapes[candidates] - self.shapes[before]).sum(axis=1)
                 jumps = np.maximum(changes - self.step, 0) / n_members
+                jumps[-1] = 0.0  # a step of the reference
             else:
                 jumps = np.zeros(len(candidates))
             crowding = self._crowding(candidates, axes[frame], origins[frame], around[frame])

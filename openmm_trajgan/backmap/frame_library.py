@@ -17,7 +17,7 @@ from openmm_trajgan.schema import FeatureSchema
 _NM_PER_ANGSTROM = 0.1
 _FRAMES_AT_ONCE = 256
 _MOST_DIMENSIONS_OF_A_TREE = 10  # beyond, a tree visits nearly every frame and brute force is faster
-_DROPPED = 0.01  # of the squared dRMSD of a step of the simulation
+_DROPPED = 0.1  # of the squared dRMSD of a step of the simulation
 _SOLVENT = (
     "HOH WAT SOL H2O TIP TIP2 TIP3 TIP3P TIP4 TIP4P TP3 TP4 T3P T4P SPC SPCE DOD "
     "NA NA+ SOD K K+ POT CL CL- CLA MG MG2 CA2 CAL LI RB CES CS ZN ZN2"
@@ -92,7 +92,9 @@ class FrameLibrary:
         self.step = float(np.sqrt(steps.mean()))
         if not self.step > 0:
             raise InputError("the structure is the same in all reference frames; give a trajectory in which it moves")
-        structures = _principal((distances - distances.mean(axis=0)) / (self.step * np.sqrt(len(pairs))))
+        distances -= distances.mean(axis=0)
+        distances /= np.float32(self.step * np.sqrt(len(pairs)))
+        structures = _principal(distances)
         self.mean_jump = float(np.linalg.norm(np.diff(structures, axis=0), axis=1)[self.continues].mean())
         norms = np.square(structures).sum(axis=1, keepdims=True)
         one = np.ones_like(norms)
@@ -107,7 +109,7 @@ class FrameLibrary:
 
     @property
     def structures(self) -> NDArray[np.float32]:
-        """Points ``(n_reference, n_components)`` whose distance is the dRMSD in units of `step`, to 1 % of the square of that."""
+        """Points ``(n_reference, n_components)`` whose distance is the dRMSD in units of `step`, to 10 % of the square of that."""
         return self._right[:, :-2]
 
     def nearest(self, features: NDArray[np.float64], k: int) -> NDArray[np.intp]:
@@ -122,10 +124,9 @@ class FrameLibrary:
         frames: NDArray[np.intp] = found.astype(np.intp)
         return frames
 
-    def later(self, frames: NDArray[np.integer], lag: int) -> NDArray[np.int32]:
-        """Return the frames `lag` steps of the simulation later (before, if negative), at most to the ends of its stretch."""
-        last = self._last[frames]
-        later: NDArray[np.int32] = np.clip(frames + lag, self._first[frames], last).astype(np.int32)
+    def later(self, frames: NDArray[np.integer], lags: NDArray[np.integer]) -> NDArray[np.int32]:
+        """Return the frames `lags` steps of the simulation later (before, if negative), at most to the ends of its stretch."""
+        later: NDArray[np.int32] = np.clip(frames + lags, self._first[frames], self._last[frames]).astype(np.int32)
         return later
 
     def mismatch(self, features: NDArray[np.float64], frames: NDArray[np.integer]) -> NDArray[np.float64]:
@@ -221,7 +222,7 @@ def _random_pairs(atoms: NDArray[np.intp], n_pairs: int, rng: np.random.Generato
 
 
 def _principal(points: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
-    """Principal components of centred points ``(n, dimensions)`` that keep all but 1 % of a squared distance of 1."""
+    """Principal components of centred points ``(n, dimensions)`` that keep all but 10 % of a squared distance of 1."""
     variances, directions = np.linalg.eigh(points.T @ points / len(points))
     kept = 2 * np.cumsum(variances) > _DROPPED  # the mean squared distance of two points is twice their variance
     kept[-1] = True

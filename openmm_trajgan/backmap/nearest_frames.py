@@ -13,16 +13,18 @@ from openmm_trajgan.backmap.paths import cheapest_paths
 from openmm_trajgan.errors import InputError
 from openmm_trajgan.features.base import Featurizer
 
-_N_NEIGHBORS = 16  # frames nearest in the features are candidates ...
+_N_NEIGHBORS = 16  # frames nearest in the features are candidates of a first path ...
 _N_CONTINUED = 24  # ... and so many of those that the simulation leads to ...
 _N_CONTINUABLE = 2  # ... from the first so many ...
 _REACH = 16  # ... of up to so many frames before and after
+_N_AROUND = 64  # frames nearest in the features, and those the simulation leads to from the first path, are looked at again, ...
+_N_CLOSE = 24  # ... and so many that fit the first path best are candidates of the second
 _REPEAT = 0.5  # penalty of staying in a frame, which no simulation does; 1 is a squared jump of √2 times the usual one
 _WEIGHTS = 0.001 * 2.0 ** np.arange(14)  # of the steps against the features, tried from the least
 _JUMP_RATIO = 1.1  # smooth enough: mean jump of the path over that of molecular dynamics
 _FEATURE_ERROR = 0.1  # standard deviations that smoothness may cost beyond the nearest frames
 _STRETCHES, _STRETCH = 8, 256  # the weight is tuned on so many pieces of a long series, of so many frames
-_FRAMES_AT_ONCE = 1024
+_FRAMES_AT_ONCE = 128
 
 
 @dataclass(frozen=True)
@@ -61,8 +63,10 @@ class NearestFrames:
     to from the nearest ones of frames before and after. Among all paths through the candidates it takes the one with the least
     sum of squared feature deviations plus a penalty for every step that is longer than a typical one of the simulation, and for
     staying in a frame; the weight of the penalty is tuned until the mean step is that of the simulation, as far as this costs
-    less than 0.1 standard deviations of the features. Structures come out as indices of reference frames, with the reference's
-    own bonds, energies and boxes. Solvent, ligands, several chains and periodic boxes are what they were in those frames.
+    less than 0.1 standard deviations of the features. The few frames nearest in one or two features are structures of all kinds,
+    so a second path follows, through more of them: those that are closest in structure to the first path before and after.
+    Structures come out as indices of reference frames, with the reference's own bonds, energies and boxes. Solvent, ligands,
+    several chains and periodic boxes are what they were in those frames.
 
     What it cannot do: show a structure that the simulation did not visit. One or two features leave the rest of a structure
     open, so a frame is *a* structure with these features, not *the* structure. See the flag ``"library_distance"`` and `summary`.
@@ -102,7 +106,7 @@ class NearestFrames:
     1.0
     """
 
-    def __init__(self, *, selection: str | None = None, n_pairs: int = 200, weight: float | None = None, seed: int = 0) -> None:
+    def __init__(self, *, selection: str | None = None, n_pairs: int = 500, weight: float | None = None, seed: int = 0) -> None:
         if n_pairs < 1:
             raise InputError(f"n_pairs: expected at least 1 pair of atoms, found {n_pairs}")
         if weight is not None and not 0 <= weight < np.inf:
@@ -167,32 +171,38 @@ class NearestFrames:
             )
         if not np.isfinite(wanted).all():
             raise InputError(f"frame {np.argwhere(~np.isfinite(wanted))[0, 0]} has a feature that is not finite; leave it out")
-        candidates, costs = self._candidates(wanted)
+        near = self._near(wanted)
+        candidates, costs = self._candidates(wanted, near[:, :_N_NEIGHBORS])
         weight = self._tuned(candidates, costs) if self.weight is None else self.weight
-        rows = np.arange(len(wanted))
-        path = self._paths(candidates, costs, np.array([weight]))[0]
+        rows, weights = np.arange(len(wanted)), np.array([weight])
+        first = candidates[rows, self._paths(candidates, costs, weights)[0]]
+        del candidates, costs  # the most of the memory
+        candidates, costs = self._close(wanted, near, first, weight)
+        path = self._paths(candidates, costs, weights)[0]
         frames = candidates[rows, path].astype(np.intp)
         errors = np.sqrt(costs[rows, path])
         flags = {
-            "library_distance": np.sqrt(costs[:, 0]),
+            "library_distance": np.sqrt(library.mismatch(wanted, near[:, 0])),
             "feature_error": errors,
             "jump": np.concatenate([[0.0], library.step * library.jumps(frames)]),
         }
         self.summary = _summary(library, frames, flags, weight)
         return Structures(None, frames, flags)
 
-    def _candidates(self, wanted: NDArray[np.float64]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    def _near(self, wanted: NDArray[np.float64]) -> NDArray[np.int32]:
+        """Library frames nearest to each frame in the features, nearest first, ``(n_frames, k)``."""
+        k = min(_N_AROUND, len(self._library))
+        blocks = (wanted[start : start + _FRAMES_AT_ONCE] for start in range(0, len(wanted), _FRAMES_AT_ONCE))
+        return np.concatenate([self._library.nearest(block, k).astype(np.int32) for block in blocks])
+
+    def _candidates(self, wanted: NDArray[np.float64], near: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         """Candidates of each frame, the nearest first, and their feature costs, both ``(n_frames, k)``."""
-        library = self._library
-        k = min(_N_NEIGHBORS, len(library))
-        near = np.empty((len(wanted), k), dtype=np.int32)
-        for start in range(0, len(wanted), _FRAMES_AT_ONCE):
-            near[start : start + _FRAMES_AT_ONCE] = library.nearest(wanted[start : start + _FRAMES_AT_ONCE], k)
+        library, k = self._library, near.shape[1]
         candidates = np.empty((len(wanted), k + _N_CONTINUED), dtype=np.int32)
         costs = np.empty(candidates.shape, dtype=np.float32)
         for start in range(0, len(wanted), _FRAMES_AT_ONCE):
             block = slice(start, start + _FRAMES_AT_ONCE)
-            continued = self._continued(near, np.arange(len(wanted))[block])
+            continued = np.sort(self._continued(near[:, :_N_CONTINUABLE], np.arange(len(wanted))[block]), axis=1)
             mismatch = library.mismatch(wanted[block], continued)
             mismatch[:, 1:][continued[:, 1:] == continued[:, :-1]] = np.inf
             best = np.argpartition(mismatch, _N_CONTINUED - 1, axis=1)[:, :_N_CONTINUED]
@@ -200,13 +210,31 @@ class NearestFrames:
             costs[block] = library.mismatch(wanted[block], candidates[block])
         return candidates, costs
 
-    def _continued(self, near: NDArray[np.int32], rows: NDArray[np.intp]) -> NDArray[np.int32]:
-        """Frames that the simulation leads to from the nearest ones of frames before and after, sorted, ``(n_rows, n)``."""
-        pieces = []
-        for lag in (*range(-_REACH, 0), *range(1, _REACH + 1)):
-            others = near[np.clip(rows - lag, 0, len(near) - 1), :_N_CONTINUABLE]
-            pieces.append(self._library.later(others, lag))
-        return np.sort(np.concatenate(pieces, axis=1), axis=1)
+    def _close(
+        self, wanted: NDArray[np.float64], near: NDArray[np.int32], path: NDArray[np.int32], weight: float
+    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """Candidates that cost least between the frames of a path before and after, its own among them; as `_candidates`."""
+        library, n_frames = self._library, len(wanted)
+        candidates = np.empty((n_frames, _N_CLOSE), dtype=np.int32)
+        costs = np.empty(candidates.shape, dtype=np.float32)
+        for start in range(0, n_frames, _FRAMES_AT_ONCE):
+            rows = np.arange(start, min(start + _FRAMES_AT_ONCE, n_frames))
+            own = path[rows, None]
+            around = np.sort(np.concatenate([near[rows], self._continued(path[:, None], rows), own], axis=1), axis=1)
+            mismatch = library.mismatch(wanted[rows], around)
+            sides = path[np.clip(rows[:, None] + [-1, 1], 0, n_frames - 1)]
+            total = mismatch + weight * library.excess(around, sides).sum(axis=2)
+            total[:, 1:][around[:, 1:] == around[:, :-1]] = np.inf
+            np.put_along_axis(total, (around == own).argmax(axis=1)[:, None], -1.0, axis=1)
+            best = np.argpartition(total, _N_CLOSE - 1, axis=1)[:, :_N_CLOSE]
+            candidates[rows], costs[rows] = (np.take_along_axis(values, best, axis=1) for values in (around, mismatch))
+        return candidates, costs
+
+    def _continued(self, frames: NDArray[np.int32], rows: NDArray[np.intp]) -> NDArray[np.int32]:
+        """Frames that the simulation leads to from `frames` ``(n_frames, n)`` before and after each row, ``(n_rows, ...)``."""
+        lags = np.concatenate([np.arange(-_REACH, 0), np.arange(1, _REACH + 1)])
+        others = frames[np.clip(rows[:, None] - lags, 0, len(frames) - 1)]
+        return self._library.later(others, lags[:, None]).reshape(len(rows), -1)
 
     def _paths(self, candidates: NDArray[np.int32], costs: NDArray[np.float32], weights: NDArray[np.floating]) -> NDArray[np.intp]:
         def penalties(start: int, stop: int) -> NDArray[np.float32]:

@@ -44,6 +44,7 @@ def cheapest_paths(
     totals = np.repeat(costs[:1], len(weights), axis=0)
     came_from = np.empty((n_frames, len(weights), k), dtype=np.min_scalar_type(k))
     factors = weights[:, None, None]
+    firsts = k * np.arange(len(weights) * k).reshape(len(weights), k)  # of each row of sums, flat
     for start in range(1, n_frames, _FRAMES_AT_ONCE):
         stop = min(start + _FRAMES_AT_ONCE, n_frames)
         block = penalties(start, stop)
@@ -52,8 +53,10 @@ def cheapest_paths(
         for frame in range(start, stop):
             steps = block[frame - start] if len(weights) == 1 else factors * block[frame - start]
             sums = totals[:, None, :] + steps
-            came_from[frame] = sums.argmin(axis=2)
-            totals = sums.min(axis=2)
+            best = sums.argmin(axis=2)
+            came_from[frame] = best
+            best += firsts
+            totals = sums.ravel()[best]
             totals += costs[frame]
         totals -= totals.min(axis=1, keepdims=True)  # only differences matter, and they stay exact in single precision
     paths = np.empty((len(weights), n_frames), dtype=np.intp)

@@ -126,6 +126,23 @@ def test_never_worse_than_the_nearest_frames_by_the_same_measure(nearest, seed, 
     assert mine <= theirs * (1 + 1e-4) + 1e-6
 
 
+def test_the_second_path_costs_less_than_the_first():
+    """One distance of a molecule that shakes about one structure after the other.
+
+    The few frames nearest in a distance that is new in every frame are structures of all kinds; more of them are looked at for
+    those that follow each other.
+    """
+    rng = np.random.default_rng(13)
+    shapes = rng.normal(0, 0.3, (1, 8, 3)) + rng.normal(0, 0.05, (30, 8, 3))
+    nearest = NearestFrames(weight=0.1).fit(GAP, universe_of(shapes.repeat(100, axis=0) + rng.normal(0, 0.02, (3000, 8, 3))))
+    features = GAP(shapes[:3].repeat(100, axis=0) + rng.normal(0, 0.02, (300, 8, 3))).astype(float)
+    library = nearest._library
+    candidates, costs = nearest._candidates(features, library.nearest(features, 16).astype(np.int32))
+    first = candidates[np.arange(300), nearest._paths(candidates, costs, np.array([0.1]))[0]]
+    second = nearest.backmap(features, rng=RNG).reference_frames
+    assert objective(library, features, second, 0.1) < 0.6 * objective(library, features, first, 0.1)
+
+
 def test_smoother_than_the_nearest_frames(nearest):
     """One distance of six wandering atoms leaves the rest open: without a path, structures change at random."""
     features = GAP(wandering(400, 6, seed=4, step=0.01)) % 0.4 + 0.3

@@ -241,21 +241,25 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=1, help="of the first of six simulations")
     parser.add_argument("--simulations", type=Path, help="folder of the frames of the peptide, made where absent")
+    parser.add_argument("--only", help="one part, such as 'nearest frames'")
     arguments = parser.parse_args()
     seeds = [range(arguments.seed + first, arguments.seed + first + 6, 2) for first in (0, 1)]
     topology, training = screened_peptide.simulations(seeds[0], N_TRAIN, arguments.simulations)
     _, held_out = screened_peptide.simulations(seeds[1], N_TEST, arguments.simulations)
     train, test = training[0], held_out[0]
     libraries = {"one simulation": training[:1], "three simulations": training}
-    results = {
-        "distance geometry, 140 beads": recovery(),
-        "handedness": hands() | {"10 residues of a peptide, other simulation": hand_of_a_peptide(topology, train, test)},
-        "alpha carbons to all atoms": {
+    parts = {
+        "distance geometry, 140 beads": recovery,
+        "handedness": lambda: hands() | {"10 residues of a peptide, other simulation": hand_of_a_peptide(topology, train, test)},
+        "alpha carbons to all atoms": lambda: {
             f"simulation with seed {seed}": all_atoms(topology, np.concatenate(training), frames)
             for seed, frames in zip(seeds[1], held_out, strict=True)
         },
-        "nearest frames": retrieval(topology, libraries, held_out),
+        "nearest frames": lambda: retrieval(topology, libraries, held_out),
     }
+    if arguments.only not in (None, *parts):
+        parser.error(f"--only: expected one of {', '.join(map(repr, parts))}, found {arguments.only!r}")
+    results = {name: measure() for name, measure in parts.items() if arguments.only in (None, name)}
     text = json.dumps(results, indent=1, default=float)
     arguments.out.write_text(text)
     sys.stdout.write(text + "\n")
