@@ -17,7 +17,7 @@ class TrainConfig(DataConfig):
     data: Path = Argument(description="window buffer, .npy/.npz file, or folder of .npy files (one trajectory each)")
     out: Path = Field(description="model file to write, for example model.trajgan")
     window_length: int | None = Field(
-        None, description="frames drawn in one shot, trajectories need one frame more; none chooses by the slowest process"
+        None, description="frames drawn in one shot, trajectories need one frame more; none chooses by the data"
     )
     label: list[str] = Field(
         [],
