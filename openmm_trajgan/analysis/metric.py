@@ -70,10 +70,13 @@ class Missing:
         As in “No number: …”, without a subject.
     conclusive
         True if the missing number itself shows that the data are unlike the reference.
+    bound
+        The number lies beyond this one, further from the best; None if nothing is known of it.
     """
 
     reason: str
     conclusive: bool = False
+    bound: float | None = None
 
 
 class Metric(Protocol):

@@ -142,15 +142,14 @@ class Relaxation:
         return np.asarray(self.times(data)[:, found] / self.times(reference)[:, found])
 
     def missing(self, index: int, reference: FloatArray, data: FloatArray) -> Missing:
-        """Say whether it is constant, too short to tell, or too slow."""
+        """Say whether it is constant, or how long it is seen not to relax."""
         column = self.schema.names.index(self.names[index])
         values = self.autocorrelations(data[None])[0, :, column]
         if np.isnan(values[0]):
             return Missing("constant", conclusive=True)
         seen = int(self.lags[np.isfinite(values)].max())
-        return Missing(
-            f"does not relax within {seen} frames, the longest lag looked at", bool(seen > 2 * self.reference_times[column])
-        )
+        ratio = seen / float(self.times(reference[None])[0, column])
+        return Missing(f"does not relax within {seen} frames, the longest lag looked at", bound=ratio if ratio > 1 else None)
 
 
 def _lags(longest: int) -> NDArray[np.int64]:

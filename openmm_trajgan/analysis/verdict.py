@@ -62,6 +62,11 @@ class FigureOfMerit:
         """The number alone."""
         return None if self.estimate is None else self.estimate.value
 
+    @property
+    def nearest(self) -> float | None:
+        """The number, or where there is none the bound beyond which it lies."""
+        return self.value if self.missing is None or self.value is not None else self.missing.bound
+
 
 @dataclass(frozen=True)
 class GroupVerdict:
@@ -124,8 +129,8 @@ def group_verdict(
     noun = NOUNS[group].capitalize()
     tested = [one for one in figures if one.verdict != "not judged"]
     unlike = [one for one in tested if one.verdict == "unlike MD"]
-    worth = _together([one for one in tested if one.curve is not None and one.value is not None])
-    if any(one.missing is not None and one.missing.conclusive for one in unlike):
+    worth = _together([one for one in tested if one.curve is not None and one.nearest is not None])
+    if any(one.value is None for one in unlike):
         worth = Estimate(0.0, 0.0, 0.0)
     if group == "copying":
         worth = None
@@ -187,7 +192,7 @@ def _mean_worth(figures: Sequence[FigureOfMerit]) -> Estimate | None:
         unit = np.nanstd(discrepancies[-1]) if np.isfinite(discrepancies[-1]).any() else np.nan
         if unit > 0:
             parts.append(discrepancies / unit)
-            observed.append(float(one.figure.discrepancy(np.array([one.value]))[0]) / unit)
+            observed.append(float(one.figure.discrepancy(np.array([one.nearest]))[0]) / unit)
     if not parts:
         return None
     supported = np.isfinite(np.stack(parts))

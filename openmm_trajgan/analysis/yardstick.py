@@ -224,23 +224,29 @@ class Yardstick:
             value, given = float(values[index]), float(information[index])
             one = FigureOfMerit(figure, floor=curve.at(blocks.n_frames), curve=curve)
             one = replace(one, information=given) if np.isfinite(given) else one
-            if not np.isfinite(value):
-                missing = metric.missing(index, whole[0], other[0])
-                yield replace(one, missing=missing, p_value=0.0 if missing.conclusive else None)
-                continue
             noise = [null[:, index]]
             if not copying:  # data may hide their own scatter from the permutations, as shuffled frames do
                 noise.append(curve.scatter(blocks.n_frames))
-            p_values = [significance(figure, value, one) for one in noise]
-            p_value = max((one for one in p_values if np.isfinite(one)), default=float("nan"))
+            if not np.isfinite(value):
+                missing = metric.missing(index, whole[0], other[0])
+                beyond = None if missing.bound is None else _least_significance(figure, missing.bound, noise)
+                yield replace(one, missing=missing, p_value=0.0 if missing.conclusive else beyond)
+                continue
+            p_value = _least_significance(figure, value, noise)
             yield replace(
                 one,
                 estimate=interval(figure, value, resampled[:, index], null[:, index], min(sizes), relaxations),
                 information_ratio=_error_ratio(figure, value, given),
                 md_equivalent=None if copying else curve.md_equivalent(value),
-                p_value=p_value if np.isfinite(p_value) else None,
-                missing=None if np.isfinite(p_value) else Missing("too few parts of the data give a number"),
+                p_value=p_value,
+                missing=Missing("too few parts of the data give a number") if p_value is None else None,
             )
+
+
+def _least_significance(figure: Figure, value: float, noises: Sequence[FloatArray]) -> float | None:
+    """Return the largest of the p-values of a number by several kinds of noise; None if none of them supports one."""
+    p_values = [significance(figure, value, noise) for noise in noises]
+    return max((p_value for p_value in p_values if np.isfinite(p_value)), default=None)
 
 
 def _halves(data: FeatureTrajectories) -> tuple[FeatureTrajectories, FeatureTrajectories]:

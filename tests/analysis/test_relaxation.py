@@ -94,16 +94,18 @@ def test_why_a_number_is_missing(ou):
     frozen = FeatureTrajectories([np.full((1000, 3), 0.3)], MIXED)
     slow = FeatureTrajectories([np.linspace(0, 1, 1000)[:, None] * [[1, 1, 1]]], MIXED)
     short = FeatureTrajectories([part for one in reference for part in np.split(one, len(one) // 4)], MIXED)
-    for data, reason, conclusive in (
-        (frozen, "constant", True),
-        (slow, f"does not relax within {metric.lags[-1]} frames", True),
-        (short, "does not relax within 3 frames", False),
+    beyond = metric.lags[-1] / metric.reference_times[0]
+    for data, reason, conclusive, bound in (
+        (frozen, "constant", True, None),
+        (slow, f"does not relax within {metric.lags[-1]} frames", False, beyond),
+        (short, "does not relax within 3 frames", False, None),  # nor does the reference
     ):
         there = total(metric, data)
         assert np.isnan(metric.evaluate(here, there)[0, 0])
         missing = metric.missing(0, here[0], there[0])
         assert missing.reason.startswith(reason)
         assert bool(missing.conclusive) is conclusive
+        assert missing.bound == (None if bound is None else pytest.approx(bound))
 
 
 @pytest.mark.parametrize("n_frames", [90, 110, 150])

@@ -120,6 +120,19 @@ def test_a_missing_number_that_is_conclusive_fails():
     assert found.sentence == "Kinetics: fails because JSD x has no number: it never leaves state A."
 
 
+def test_a_bound_beside_which_md_scatters_little_fails_and_one_that_md_reaches_counts_as_a_number():
+    rest = [figure("b", 10_000)]
+    for length, verdict, standing in ((10, "unlike MD", "fails"), (5_000, "like MD", "indistinguishable from MD")):
+        number = figure("a", length, verdict)
+        bound = replace(number, estimate=None, missing=Missing("does not relax", bound=number.value))
+        found = group_verdict("dynamics", [bound, *rest], EQUAL, None)
+        assert found.standing == standing
+        if verdict == "like MD":
+            assert found == group_verdict("dynamics", [number, *rest], EQUAL, None)
+        else:
+            assert found.md_equivalent == Estimate(0.0, 0.0, 0.0)
+
+
 def test_a_missing_number_that_is_not_conclusive_changes_nothing():
     rest = [figure("b", 9000)]
     alone, beside = (group_verdict("kinetics", more + rest, EQUAL, None) for more in ([], [without("is short", False)]))

@@ -205,3 +205,18 @@ def test_data_of_short_series_are_not_condemned_for_it(yardstick):
     found = by_name(yardstick.measure(windows))
     assert {name for name, one in found.items() if one.verdict == "unlike MD"} == set()
     assert found["displacement JSD, k = 64"].missing.reason == "its series are shorter than 128 frames"
+
+
+@pytest.mark.parametrize(
+    ("n_frames", "here", "there", "verdict"),
+    [
+        (2000, 100.0, 100.0, "like MD"),  # twenty relaxations in all: MD itself may not relax within three of them
+        (20_000, 10.0, 1000.0, "unlike MD"),
+    ],
+)
+def test_data_that_do_not_relax_within_the_lags_are_judged_by_how_far_md_of_their_length_is_off(n_frames, here, there, verdict):
+    reference, data = process(100, n_frames, here), process(500, n_frames, there)
+    one = by_name(Yardstick.fit(reference, [data]).measure(data))["relaxation time ratio, x"]
+    assert one.value is None
+    assert one.missing.bound > 3
+    assert one.verdict == verdict
