@@ -3,21 +3,23 @@
 Run ``OMP_NUM_THREADS=1 python tests/benchmarks/systems_results.py --out results.json`` (hours for all systems and three seeds;
 ``--systems`` and ``--seeds`` choose, ``--quick`` only shows that it works). Demonstrations go to ``--folder``; one that is complete
 there is not run again. The JSON file holds a row for each system, condition and seed; the tables, a row for each system and
-condition with the mean over the seeds and half the range in brackets, go to standard output (``--table`` reads such a file).
+condition with the median over the seeds and their range in brackets, go to standard output (``--table`` reads such a file).
 
 Columns: frames of MD, steps and seconds of wall time it learned from and for; Jensen-Shannon divergence of the first two
-features jointly, from held-out MD, generated and of the training data; slowest implied timescale divided by that of held-out MD;
-the length of MD that the generated trajectories are worth by the least of distributions, dynamics and kinetics, in units of the
-training data (> where the noise of held-out MD hides any difference); what is said of copying; and simulated time per CPU second
-on one thread, generated over MD (integration and features; one replica).
+features jointly, from held-out MD, generated and of the training data; slowest implied timescale divided by that of held-out MD,
+generated and of the training data; the length of MD that the generated trajectories are worth by the least of distributions,
+dynamics and kinetics, in units of the training data (> where the noise of held-out MD hides any difference); what is said of
+copying; simulated time per CPU second on one thread, generated over MD (integration and features; one replica); and minutes of
+wall and of CPU time of whole demonstrations, simulation and report included, if they were not interrupted.
 
 A second table is for systems with two states (bound and unbound, folded and unfolded): mean times in each and the free energy of
-the first, of the generated trajectories (of several seeds mean and half the range) and of all MD of all seeds, ± the standard
-error of a two-state Markov process; a seed learned from its own training replicas among them.
+the first, of the generated trajectories (of several seeds median and range) and of all MD of all seeds, ± the standard error of a
+two-state Markov process; a seed learned from its own training replicas among them.
 """
 
 import argparse
 import json
+import resource
 import subprocess
 import sys
 import time
@@ -42,10 +44,17 @@ def demonstrate(system: str, seed: int, folder: Path, quick: bool) -> Path:
     if not (out / "complete").exists():
         command = [sys.executable, "-m", "openmm_trajgan", "demo", system, "--seed", str(seed), "--out", str(out)]
         command += ["--quick"] * quick + ["--resume"] * out.exists()
-        start = time.perf_counter()
+        whole, start, used = not out.exists(), time.perf_counter(), children_seconds()
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        (out / "complete").write_text(f"{time.perf_counter() - start:.1f}\n")
+        times = f"{time.perf_counter() - start:.1f} {children_seconds() - used:.1f}\n"
+        (out / "complete").write_text(times if whole else "")
     return out
+
+
+def children_seconds() -> float:
+    """CPU time of all processes that this one started and that have ended, s."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def simulated_per_second(name: str) -> float:
@@ -71,6 +80,7 @@ def generated_per_second(gan: TrajGAN, label: float | None) -> float:
 def rows(system: str, seed: int, out: Path, simulated: float) -> list[dict[str, Any]]:
     """Figures of one demonstration, a row for each condition."""
     gan = TrajGAN.load(out / "model.trajgan")
+    times = [float(one) for one in (out / "complete").read_text().split()]
     found = []
     for label in get_system(system).labels or (None,):
         audit = json.loads((out / f"audit{'' if label is None else f'-{label:g}'}.json").read_text())
@@ -88,10 +98,12 @@ def rows(system: str, seed: int, out: Path, simulated: float) -> list[dict[str, 
                 "generated_frames": frames["generated"],
                 "training_seconds": gan.training_record["seconds"],
                 "training_steps": gan.training_record["n_likelihood_steps"] + gan.training_record["n_adversarial_steps"],
-                "seconds": float((out / "complete").read_text()),
+                "seconds": times[0] if times else None,
+                "cpu_seconds": times[1] if times else None,
                 "jsd": joint["estimate"]["value"],
                 "jsd_of_training_md": joint["information_floor"],
                 "t2_ratio": None if slowest is None or slowest["estimate"] is None else slowest["estimate"]["value"],
+                "t2_ratio_of_training_md": None if slowest is None else slowest["information_floor"],
                 "worth_over_training": None if worth is None else worth * frames["generated"] / frames["train"],
                 "standings": {name: one["standing"] for name, one in groups.items()},
                 "copying": copying(groups["copying"]),
@@ -135,30 +147,39 @@ def copying(group: dict[str, Any]) -> str:
 
 
 def table(results: list[dict[str, Any]]) -> str:
-    """Return the rows of README, mean over the seeds and half the range."""
+    """Return the rows of README, median over the seeds and their range."""
     lines = [
-        "| system | training frames | steps | training, s | JSD | of training data | t₂ ratio | worth, in training lengths | "
-        "copying | speed-up | seeds |",
-        f"|{11 * '---|'}",
+        "| system | training frames | steps | training, s | JSD | of training data | t₂ ratio | of training data | "
+        "worth, in training lengths | copying | speed-up | minutes, of CPU | seeds |",
+        f"|{13 * '---|'}",
     ]
     for system, label in dict.fromkeys((one["system"], one["label"]) for one in results):
         here = [one for one in results if (one["system"], one["label"]) == (system, label)]
         numbers = [
-            spread([one[name] for one in here], digits)
-            for name, digits in (
-                ("jsd", 2),
-                ("jsd_of_training_md", 2),
-                ("t2_ratio", 3),
-                ("worth_over_training", 2),
-                ("speed_up", 2),
+            spread([unlimited if one[name] is None else one[name] for one in here], digits)
+            for name, digits, unlimited in (
+                ("jsd", 2, None),
+                ("jsd_of_training_md", 2, None),
+                ("t2_ratio", 3, None),
+                ("t2_ratio_of_training_md", 3, None),
+                ("worth_over_training", 2, np.inf),
+                ("speed_up", 2, None),
             )
         ]
         lines.append(
             f"| {system}{'' if label is None else f', {label:g} K'} | {here[0]['training_frames']} | "
             f"{here[0]['training_steps']} | {spread([one['training_seconds'] for one in here], 3)} | {' | '.join(numbers[:-1])} | "
-            f"{', '.join(sorted({one['copying'] for one in here}))} | {numbers[-1]} | {len(here)} |"
+            f"{', '.join(sorted({one['copying'] for one in here}))} | {numbers[-1]} | {minutes(here)} | {len(here)} |"
         )
     return "\n".join(lines)
+
+
+def minutes(results: list[dict[str, Any]]) -> str:
+    """Wall and CPU time of the demonstrations that ran without interruption."""
+    whole = [one for one in results if one["seconds"] is not None]
+    if not whole:
+        return "–"
+    return ", ".join(spread([one[name] / 60 for one in whole], 2) for name in ("seconds", "cpu_seconds"))
 
 
 def rates_table(results: list[dict[str, Any]]) -> str:
@@ -197,13 +218,16 @@ def tables(results: list[dict[str, Any]]) -> str:
 
 
 def spread(values: list[float | None], digits: int) -> str:
-    """Mean and half the range; those without a number are named."""
+    """Median and range; infinity is more than can be told, values that are None are left out and counted."""
     known = [value for value in values if value is not None]
     if not known:
-        return "> any that can be told"
-    missing = f", {len(values) - len(known)} without a number" if len(known) < len(values) else ""
-    mean, half = (f"{float(f'{one:.{n}g}'):g}" for one, n in ((np.mean(known), digits), (np.ptp(known) / 2, 1)))  # no exponents
-    return f"{mean} ({half}{missing})" if len(values) > 1 else mean
+        return "–"
+    middle, low, high = (
+        f"{float(f'{one:.{digits}g}'):g}" if np.isfinite(one) else "> any"  # no exponents
+        for one in (np.median(known), min(known), max(known))
+    )
+    missing = f", {len(values) - len(known)} without" if len(known) < len(values) else ""
+    return f"{middle} ({low} – {high}{missing})" if len(values) > 1 else middle
 
 
 def main(systems: list[str], seeds: list[int], folder: Path, out: Path, quick: bool) -> None:
