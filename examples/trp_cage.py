@@ -33,12 +33,13 @@ def folding(trajectories: tg.FeatureTrajectories, temperature: float) -> TwoStat
 
 def main() -> None:
     """Simulate, learn, generate, compare."""
-    # Three simulations at each temperature to learn from, three at the one left out to judge by. Every simulation has a random
-    # number of its own, so all of them are independent. The buffer keeps the temperature of each.
+    # Three simulations at each temperature to learn from, twelve at the one left out to judge by: as many frames as are generated,
+    # since fewer do not tell how often it is folded. Every simulation has a random number of its own, so all of them are
+    # independent. The buffer keeps the temperature of each.
     train = collect_system(
         "trp_cage", Path("train.windows"), n_frames=N_FRAMES, n_replicas=3 * len(TRAINED), labels=TRAINED, seed=1
     )
-    unseen = collect_system("trp_cage", Path("unseen.windows"), n_frames=N_FRAMES, n_replicas=3, labels=[LEFT_OUT], seed=2)
+    unseen = collect_system("trp_cage", Path("unseen.windows"), n_frames=N_FRAMES, n_replicas=12, labels=[LEFT_OUT], seed=2)
 
     # The temperatures are the labels of the trajectories; being numbers, they can be interpolated. The number of frames decides how
     # many steps the training takes, so that the seeds give one result.

@@ -55,7 +55,7 @@ def test_folding_of_trp_cage_runs(tmp_path):
         ("N_FRAMES = 4000", "N_FRAMES = 60"),
         ("labels=train.labels, seed=3)", "labels=train.labels, steps=4, seed=3)"),
         ("n_replicas=3 * len(TRAINED)", "n_replicas=len(TRAINED)"),
-        ("n_replicas=3,", "n_replicas=1,"),
+        ("n_replicas=12,", "n_replicas=1,"),
         ("WINDOW = 32", "WINDOW = 16"),
         ("FOLDED, UNFOLDED = 0.8, 0.35", "FOLDED, UNFOLDED = 0.51, 0.49"),  # so few frames may not see more distant ones
     )

@@ -3,7 +3,7 @@
 Run ``OMP_NUM_THREADS=1 python tests/benchmarks/systems_results.py --out results.json`` (hours for all systems and three seeds;
 ``--systems`` and ``--seeds`` choose, ``--quick`` only shows that it works). Demonstrations go to ``--folder``; one that is complete
 there is not run again. The JSON file holds a row for each system, condition and seed; the tables, a row for each system and
-condition with the median over the seeds and their range in brackets, go to standard output (``--table`` reads such a file).
+condition with the median over the seeds and their range in brackets, go to standard output (``--table`` reads such files).
 
 Columns: frames of MD, steps and seconds of wall time it learned from and for; Jensen-Shannon divergence of the first two
 features jointly, from held-out MD, generated and of the training data; slowest implied timescale divided by that of held-out MD,
@@ -248,10 +248,10 @@ if __name__ == "__main__":
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
     parser.add_argument("--folder", type=Path, default=Path("demonstrations"))
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--table", type=Path)
+    parser.add_argument("--table", nargs="+", type=Path)
     parser.add_argument("--out", type=Path, default=Path("results.json"))
     arguments = parser.parse_args()
     if arguments.table is not None:
-        sys.stdout.write(tables(json.loads(arguments.table.read_text())))
+        sys.stdout.write(tables([one for path in arguments.table for one in json.loads(path.read_text())]))
     else:
         main(arguments.systems, arguments.seeds, arguments.folder, arguments.out, arguments.quick)
