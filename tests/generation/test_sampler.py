@@ -11,12 +11,13 @@ from openmm_trajgan.models.generator import GeneratorConfig, WindowGenerator
 from openmm_trajgan.schema import FeatureSchema
 
 SCHEMA = FeatureSchema(names=("x", "angle"), units=("nm", "deg"), periods=(None, 360.0), frame_interval=0.5)
+REAL_FRAMES = torch.tensor([[-11.0, 0.0], [21.0, 90.0], *[[5.0, 45.0]] * 126])  # mean 5 and standard deviation 2 on the line
 
 
 @pytest.fixture(scope="module")
 def generator():
     torch.manual_seed(0)
-    encoding = FeatureEncoding(SCHEMA, torch.tensor([[3.0, 0.0], [7.0, 90.0]]))
+    encoding = FeatureEncoding(SCHEMA, REAL_FRAMES)
     config = GeneratorConfig(window_length=8, context_length=3, hidden=16, n_components=2)
     return WindowGenerator(encoding, config, 0.3 * torch.ones(5, 2)).eval()
 
@@ -214,7 +215,7 @@ def test_given_of_another_shape_is_refused(generator, shape):
 
 def test_labels_are_those_of_their_trajectories():
     torch.manual_seed(0)
-    encoding = FeatureEncoding(SCHEMA, torch.tensor([[3.0, 0.0], [7.0, 90.0]]))
+    encoding = FeatureEncoding(SCHEMA, REAL_FRAMES)
     config = GeneratorConfig(window_length=6, context_length=3, n_labels=1, hidden=16, n_components=2)
     labelled = WindowGenerator(encoding, config, 0.3 * torch.ones(5, 2)).eval()
     first, second = (
