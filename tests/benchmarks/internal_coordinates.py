@@ -2,8 +2,9 @@
 
     OMP_NUM_THREADS=1 python tests/benchmarks/internal_coordinates.py --out internal_coordinates.json
 
-needs the package MDAnalysisTests for its trajectory of adenylate kinase. A decapeptide is simulated six times (some ten minutes);
-``--simulations FOLDER`` keeps the frames and takes them from there the next time. Times are CPU times of one thread.
+needs the package MDAnalysisTests for its trajectory of adenylate kinase; with numba installed, its speed is measured too. A
+decapeptide is simulated six times (some ten minutes); ``--simulations FOLDER`` keeps the frames and takes them from there the next
+time. Times are CPU times of one thread.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import MDAnalysis
 import numpy as np
@@ -26,11 +28,12 @@ from peptides import adenylate_kinase, capped_piece
 from openmm_trajgan.analysis.validity import StructureValidity
 from openmm_trajgan.backmap import InternalCoordinates, Relax, force_field_system
 from openmm_trajgan.backmap.clashes import Clashes
+from openmm_trajgan.backmap.placement import compiled
 from openmm_trajgan.backmap.z_matrix import ZMatrix
 from openmm_trajgan.features import Concatenate, Featurizer, Torsions
 from openmm_trajgan.systems import alanine_dipeptide
 
-N_SPEED = 20_000  # frames
+N_SPEED, N_REPEATS = 20_000, 5  # frames
 N_TRAINING = (400, 1000, 3000)  # frames to learn from, of one simulation, and at last all of all three
 N_HELD_OUT = 200  # of each of three others
 Array = np.ndarray
@@ -54,7 +57,7 @@ def universe_of(topology: Any, frames: Array) -> MDAnalysis.Universe:
 
 
 def against_bat(universe: MDAnalysis.Universe, torsions: Torsions, n_bat: int, n_frames: int, bat: bool = True) -> dict[str, Any]:
-    """Frames per second of internal coordinates to positions for both, three times in turn, and errors of our round trip."""
+    """Frames per second of internal coordinates to positions, ours with and without numba and BAT's in turn, and our errors."""
     schema = torsions.schema
     z_matrix = ZMatrix.from_universe(universe, dict(zip(schema.names, schema.atoms, strict=True)))
     frames = np.array([ts.positions.T for ts in universe.trajectory], dtype=np.float64).transpose(2, 1, 0) / 10
@@ -65,7 +68,7 @@ def against_bat(universe: MDAnalysis.Universe, torsions: Torsions, n_bat: int, n
     def ours() -> None:
         for start in range(0, n_frames, at_once):
             block = chosen[start : start + at_once]
-            z_matrix.place(values[:, block], arms[..., block])
+            z_matrix.place(values.take(block, axis=1), arms.take(block, axis=2))
 
     built = z_matrix.place(values.copy(), arms.copy()).transpose(2, 0, 1)
     errors = [rmsd(one, other, superposition=True) for one, other in zip(built, frames.transpose(2, 0, 1), strict=True)]
@@ -80,21 +83,26 @@ def against_bat(universe: MDAnalysis.Universe, torsions: Torsions, n_bat: int, n
         "round trip RMSD, Å": float(10 * max(errors)),
         "torsion error, degrees": float(np.degrees(abs(missed).max())),
     }
-    rates: dict[str, list[float]] = {"ours": [], "BAT": []}
+    placements = {"numpy": None} if compiled() is None else {"numpy": None, "numba": compiled()}
+    rates: dict[str, list[float]] = {name: [] for name in [*placements, "BAT"]}
     rows: Any = None
     if bat:
         analysis = BAT(universe.atoms)
         analysis.run(stop=min(n_bat, frames.shape[2]))
         rows = analysis.results.bat
-    for _ in range(3):
-        rates["ours"].append(n_frames / cpu(ours)[0])
+    for _ in range(N_REPEATS):
+        for name, placement in placements.items():
+            with patch("openmm_trajgan.backmap.z_matrix.compiled", return_value=placement):
+                rates[name].append(n_frames / cpu(ours)[0])
         if bat:
             seconds, _ = cpu(lambda: [analysis.Cartesian(rows[frame % len(rows)]) for frame in range(n_bat)])
             rates["BAT"].append(n_bat / seconds)
-    result["frames/s"] = spread(rates["ours"])
+    for name in placements:
+        result[f"frames/s, {name}"] = spread(rates[name])
+        if bat:
+            result[f"ratio to BAT.Cartesian, {name}"] = spread(np.array(rates[name]) / np.array(rates["BAT"]))
     if bat:
         result["frames/s of BAT.Cartesian"] = spread(rates["BAT"])
-        result["ratio"] = spread(np.array(rates["ours"]) / np.array(rates["BAT"]))
     return result
 
 
