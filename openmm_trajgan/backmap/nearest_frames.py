@@ -246,22 +246,27 @@ class NearestFrames:
         return cheapest_paths(costs, penalties, weights.astype(np.float32))
 
     def _tuned(self, candidates: NDArray[np.int32], costs: NDArray[np.float32]) -> float:
-        """Least weight that makes steps as short as those of the simulation, or the largest that the features allow."""
+        """Least weight that makes steps as short as those of the simulation, or the largest that the features allow.
+
+        Steps that stay in a frame do not count: beyond the library the path waits in its outermost frames whatever the weight.
+        """
         n_frames, length = len(candidates), _STRETCH
         if n_frames <= _STRETCHES * _STRETCH:
             starts, length = np.array([0]), n_frames
         else:
             starts = np.linspace(0, n_frames - length, _STRETCHES).astype(int)
-        errors, jumps = [], []
+        errors, steps = [], []
         for start in starts:
             piece, cost = candidates[start : start + length], costs[start : start + length]
             paths = self._paths(piece, cost, _WEIGHTS)
             rows = np.arange(length)
             errors.append(np.sqrt(cost[rows, paths]).mean(axis=1) - np.sqrt(cost[:, 0]).mean())
-            jumps.append(self._library.jumps(piece[rows, paths]).mean(axis=1) if length > 1 else np.zeros(len(_WEIGHTS)))
+            steps.append(self._library.jumps(piece[rows, paths]))
         affordable = np.mean(errors, axis=0) <= _FEATURE_ERROR
         affordable[0] = True
-        smooth = np.mean(jumps, axis=0) <= _JUMP_RATIO * self._library.mean_jump
+        lengths = np.concatenate(steps, axis=1)
+        jumps = lengths.sum(axis=1) / np.maximum((lengths > 0).sum(axis=1), 1)
+        smooth = jumps <= _JUMP_RATIO * self._library.mean_jump
         best = np.flatnonzero(affordable & smooth)
         return float(_WEIGHTS[best[0] if len(best) else np.flatnonzero(affordable)[-1]])
 
