@@ -200,10 +200,10 @@ def _percentiles(values: Array) -> dict[str, float]:
     return {"5 %": float(low), "median": float(median), "95 %": float(high)}
 
 
-def decapeptide(topology: Any, training: list[Array], held_out: list[Array], features: Featurizer) -> dict[str, Any]:
+def decapeptide(topology: Any, training: list[Array], held_out: list[Array]) -> dict[str, Any]:
     """Exact φ, ψ, ω and χ of other simulations back to structures, for several numbers of frames to learn from."""
     results: dict[str, Any] = {"held-out simulations": len(held_out), "frames of each": N_HELD_OUT}
-    system = force_field_system(topology)
+    features, system = peptide_features(topology), force_field_system(topology)
     for number in N_TRAINING:
         pairs = [rebuilt(topology, system, frames[:number], test, features) for frames in training for test in held_out]
         results[f"{number} frames of one simulation, {len(pairs)} pairs"] = spreads(pairs)
@@ -284,35 +284,46 @@ def peptide_features(topology: Any) -> Featurizer:
     return Concatenate([Torsions.backbone(topology, omega=True), Torsions.chi(topology)])
 
 
-def tables(simulations: Path | None, seed: int) -> dict[str, Any]:
-    """All figures."""
-    rng = np.random.default_rng(0)
-    dipeptide_frames = alanine_frames(3000, seed)
-    topology, training = screened_peptide.simulations(range(seed, seed + 6, 2), max(N_TRAINING), simulations)
-    _, held_out = screened_peptide.simulations(range(seed + 1, seed + 7, 2), N_HELD_OUT, simulations)
-    features = peptide_features(topology)
+def parts(simulations: Path | None, seed: int) -> dict[str, Callable[[], dict[str, Any]]]:
+    """What can be measured, by name."""
+    return {
+        "alanine dipeptide": lambda: dipeptide(alanine_frames(3000, seed), alanine_frames(1000, seed + 1)),
+        "decapeptide": lambda: decapeptide(
+            *screened_peptide.simulations(range(seed, seed + 6, 2), max(N_TRAINING), simulations),
+            screened_peptide.simulations(range(seed + 1, seed + 7, 2), N_HELD_OUT, simulations)[1],
+        ),
+        "internal coordinates to positions": lambda: placing(simulations, seed),
+        "adenylate kinase, backmap with force=True": kinase_fold,
+    }
+
+
+def placing(simulations: Path | None, seed: int) -> dict[str, Any]:
+    """Speed and errors of internal coordinates to positions."""
+    peptide, frames = screened_peptide.simulations([seed], max(N_TRAINING), simulations)
     alanines, start = capped_piece(64, 4, all_alanine=True)
-    shaken = start + rng.normal(0, 0.002, (200, *start.shape))
-    kinase = adenylate_kinase()
-    kinase_frames = np.array([ts.positions for ts in kinase.trajectory]) / 10
-    kinase_topology = _openmm_like(kinase)
-    results: dict[str, Any] = {"alanine dipeptide": dipeptide(dipeptide_frames, alanine_frames(1000, seed + 1))}
-    results["decapeptide"] = decapeptide(topology, training, held_out, features)
+    shaken = start + np.random.default_rng(0).normal(0, 0.002, (200, *start.shape))
+    results = {}
     for name, universe, torsions, n_bat, n_frames in (
-        ("alanine dipeptide", universe_of(alanine_dipeptide.topology(), dipeptide_frames[:500]), None, 300, N_SPEED),
+        ("alanine dipeptide", universe_of(alanine_dipeptide.topology(), alanine_frames(500, seed)), None, 300, N_SPEED),
         ("AAAA", universe_of(alanines, shaken), [Torsions.backbone(alanines, omega=True)], 100, 10_000),
-        ("decapeptide", universe_of(topology, training[0][:100]), [features], 30, 3000),
+        ("decapeptide", universe_of(peptide, frames[0][:100]), [peptide_features(peptide)], 30, 3000),
     ):
         wanted = alanine_dipeptide.features() if torsions is None else settable(torsions, universe)
-        results[f"{name}, internal coordinates to positions"] = against_bat(universe, wanted, n_bat, n_frames)
-    backbone = settable([Torsions.backbone(kinase_topology, omega=True)], kinase)
-    results["adenylate kinase, internal coordinates to positions"] = against_bat(kinase, backbone, 0, 98, bat=False)
-    results["adenylate kinase, backmap with force=True"] = kinase_fold(kinase, backbone, kinase_frames)
+        results[name] = against_bat(universe, wanted, n_bat, n_frames)
+    kinase = adenylate_kinase()
+    results["adenylate kinase"] = against_bat(kinase, kinase_backbone(kinase), 0, 98, bat=False)
     return results
 
 
-def kinase_fold(kinase: MDAnalysis.Universe, features: Torsions, frames: Array) -> dict[str, Any]:
+def kinase_backbone(kinase: MDAnalysis.Universe) -> Torsions:
+    """φ, ψ and ω."""
+    return settable([Torsions.backbone(_openmm_like(kinase), omega=True)], kinase)
+
+
+def kinase_fold() -> dict[str, Any]:
     """Exact φ, ψ and ω of every second frame with the geometry expected from the others: how much of the fold is left."""
+    kinase = adenylate_kinase()
+    features, frames = kinase_backbone(kinase), np.array([ts.positions for ts in kinase.trajectory]) / 10
     train = MDAnalysis.Merge(kinase.atoms).load_new(10 * frames[::2].astype(np.float32), order="fac")
     test = frames[1::2]
     built = InternalCoordinates(force=True).fit(features, train).backmap(features(test), rng=np.random.default_rng(0)).positions
@@ -341,6 +352,11 @@ if __name__ == "__main__":
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
     parser.add_argument("--simulations", type=Path, help="folder of the frames of the decapeptide, made where absent")
     parser.add_argument("--seed", type=int, default=1, help="of molecular dynamics; five more simulations have the next")
+    parser.add_argument("--only", help="one part, such as 'decapeptide'")
     arguments = parser.parse_args()
     warnings.filterwarnings("ignore")
-    arguments.out.write_text(json.dumps(tables(arguments.simulations, arguments.seed), indent=1, ensure_ascii=False) + "\n")
+    all_parts = parts(arguments.simulations, arguments.seed)
+    if arguments.only not in (None, *all_parts):
+        parser.error(f"--only: expected one of {', '.join(map(repr, all_parts))}, found {arguments.only!r}")
+    results = {name: measure() for name, measure in all_parts.items() if arguments.only in (None, name)}
+    arguments.out.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
