@@ -11,7 +11,7 @@ import argparse
 import json
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -200,11 +200,11 @@ def _percentiles(values: Array) -> dict[str, float]:
     return {"5 %": float(low), "median": float(median), "95 %": float(high)}
 
 
-def decapeptide(topology: Any, training: list[Array], held_out: list[Array]) -> dict[str, Any]:
+def decapeptide(topology: Any, training: list[Array], held_out: list[Array], numbers: Sequence[int]) -> dict[str, Any]:
     """Exact φ, ψ, ω and χ of other simulations back to structures, for several numbers of frames to learn from."""
     results: dict[str, Any] = {"held-out simulations": len(held_out), "frames of each": N_HELD_OUT}
     features, system = peptide_features(topology), force_field_system(topology)
-    for number in N_TRAINING:
+    for number in numbers:
         pairs = [rebuilt(topology, system, frames[:number], test, features) for frames in training for test in held_out]
         results[f"{number} frames of one simulation, {len(pairs)} pairs"] = spreads(pairs)
     every = np.concatenate(training)
@@ -284,13 +284,14 @@ def peptide_features(topology: Any) -> Featurizer:
     return Concatenate([Torsions.backbone(topology, omega=True), Torsions.chi(topology)])
 
 
-def parts(simulations: Path | None, seed: int) -> dict[str, Callable[[], dict[str, Any]]]:
+def parts(simulations: Path | None, seed: int, numbers: Sequence[int]) -> dict[str, Callable[[], dict[str, Any]]]:
     """What can be measured, by name."""
     return {
         "alanine dipeptide": lambda: dipeptide(alanine_frames(3000, seed), alanine_frames(1000, seed + 1)),
         "decapeptide": lambda: decapeptide(
-            *screened_peptide.simulations(range(seed, seed + 6, 2), max(N_TRAINING), simulations),
+            *screened_peptide.simulations(range(seed, seed + 6, 2), max(numbers), simulations),
             screened_peptide.simulations(range(seed + 1, seed + 7, 2), N_HELD_OUT, simulations)[1],
+            numbers,
         ),
         "internal coordinates to positions": lambda: placing(simulations, seed),
         "adenylate kinase, backmap with force=True": kinase_fold,
@@ -352,10 +353,11 @@ if __name__ == "__main__":
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
     parser.add_argument("--simulations", type=Path, help="folder of the frames of the decapeptide, made where absent")
     parser.add_argument("--seed", type=int, default=1, help="of molecular dynamics; five more simulations have the next")
+    parser.add_argument("--training", type=int, nargs="+", default=N_TRAINING, help="frames that the decapeptide is learned from")
     parser.add_argument("--only", help="one part, such as 'decapeptide'")
     arguments = parser.parse_args()
     warnings.filterwarnings("ignore")
-    all_parts = parts(arguments.simulations, arguments.seed)
+    all_parts = parts(arguments.simulations, arguments.seed, arguments.training)
     if arguments.only not in (None, *all_parts):
         parser.error(f"--only: expected one of {', '.join(map(repr, all_parts))}, found {arguments.only!r}")
     results = {name: measure() for name, measure in all_parts.items() if arguments.only in (None, name)}
