@@ -191,11 +191,11 @@ def test_pdb_file_has_no_made_up_box(universe, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:DCDReader currently makes independent timesteps:DeprecationWarning")
-@pytest.mark.parametrize("ending", [".dcd", ".trr", ".nc"])
+@pytest.mark.parametrize("ending", [".dcd", ".trr", ".nc", ".h5md"])
 def test_other_endings_keep_time_and_positions(universe, tmp_path, ending):
     write_universe(universe, tmp_path / f"out{ending}")
     again = MDAnalysis.Universe(tmp_path / "out.pdb", tmp_path / f"out{ending}")
-    assert again.trajectory.dt == pytest.approx(0.2, rel=1e-5)
+    assert [ts.time for ts in again.trajectory] == pytest.approx([0.2 * ts.frame for ts in universe.trajectory], rel=1e-5)
     np.testing.assert_allclose(all_positions(again), all_positions(universe), atol=1e-5)
 
 

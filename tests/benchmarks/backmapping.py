@@ -67,7 +67,7 @@ def timed(backmapper: Any, features: NDArray[Any]) -> tuple[Any, float]:
 def retrieval(
     topology: Any, libraries: dict[str, list[NDArray[np.float32]]], held_out: list[NDArray[np.float32]]
 ) -> dict[str, Any]:
-    """Features of held-out simulations found again among frames of one simulation and among those of all, median and range."""
+    """Features of held-out simulations found again among frames of one simulation and among those of several, median and range."""
     alpha = [atom.index for atom in topology.atoms() if atom.name == "CA"]
     between = Distances([[i, j] for place, i in enumerate(alpha) for j in alpha[place + 1 :]])
     results: dict[str, Any] = {}
@@ -241,6 +241,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=1, help="of the first of six simulations")
     parser.add_argument("--simulations", type=Path, help="folder of the frames of the peptide, made where absent")
+    parser.add_argument("--more", type=int, nargs="+", default=[], help="seeds of more simulations for a larger library of frames")
     parser.add_argument("--only", help="one part, such as 'nearest frames'")
     arguments = parser.parse_args()
     seeds = [range(arguments.seed + first, arguments.seed + first + 6, 2) for first in (0, 1)]
@@ -248,6 +249,9 @@ def main() -> None:
     _, held_out = screened_peptide.simulations(seeds[1], N_TEST, arguments.simulations)
     train, test = training[0], held_out[0]
     libraries = {"one simulation": training[:1], "three simulations": training}
+    if arguments.more:
+        _, more = screened_peptide.simulations(arguments.more, N_TRAIN, arguments.simulations)
+        libraries[f"{len(training + more)} simulations"] = training + more
     parts = {
         "distance geometry, 140 beads": recovery,
         "handedness": lambda: hands() | {"10 residues of a peptide, other simulation": hand_of_a_peptide(topology, train, test)},

@@ -236,6 +236,18 @@ def test_structures_are_kept_once_and_handed_out_as_copies(buffer):
         buffer.structures(["a"])
 
 
+def test_structures_of_all_streams_come_one_after_the_other(buffer):
+    frames = np.arange(30, dtype=np.float32).reshape(5, 2, 3)
+    for stream, part in (("a", frames[:2]), ("c", frames[2:])):
+        buffer.keep_structures(stream, part)
+    assert np.array_equal(buffer.structures(), frames)
+    assert np.array_equal(buffer.structures(["c", "a"]), np.roll(frames, 3, axis=0))
+    buffer.keep_structures("d", np.zeros((1, 7, 3), dtype=np.float32))
+    with pytest.raises(InputError, match="one molecule, found 2 atoms in a and 7 in d; name the streams"):
+        buffer.structures()
+    assert np.array_equal(buffer.structures(["a"]), frames[:2])
+
+
 def test_the_frame_interval_is_recorded_once_and_seen_by_all(tmp_path):
     schema = FeatureSchema(names=("phi", "x"), units=("rad", "nm"), periods=(2 * math.pi, None))
     first, second = WindowBuffer(tmp_path / "buffer", schema), WindowBuffer(tmp_path / "buffer")
