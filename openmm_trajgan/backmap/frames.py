@@ -1,7 +1,9 @@
 """Generated frames and all that belongs to them: where their positions come from, features, flags, provenance."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -243,3 +245,15 @@ class GeneratedFrames:
     def n_frames(self) -> int:
         """Frames in all trajectories together."""
         return len(self.features)
+
+    @cached_property
+    def windows(self) -> NDArray[np.intp] | None:
+        """Number of the window each frame was drawn in, from 1 in every trajectory, 0 before the first; None if unknown."""
+        generated = self.provenance.get("generated")
+        told = [str(generated.get(name)) if isinstance(generated, Mapping) else "" for name in ("first window", "window length")]
+        if not all(re.fullmatch(r"[1-9]\d{0,8}", text) for text in told):
+            return None
+        first, length = map(int, told)
+        starts = np.flatnonzero(np.diff(self.trajectories, prepend=-1))
+        places = np.arange(self.n_frames) - np.repeat(starts, np.diff(starts, append=self.n_frames))
+        return np.where(places < first, 0, (places - first) // length + 1)

@@ -118,6 +118,16 @@ def test_what_is_given_comes_out_bit_for_bit(generator, places):
     assert not (generated[~mask] == 0).any(), "everything else is drawn"
 
 
+def test_provenance_tells_where_windows_begin_unless_they_may_end_early(generator):
+    """Windows of eight frames."""
+    for places, told in (([], "1"), ([0], "1"), ([0, 1, 2], "3"), ([0, 8], "1"), ([0, 9], None), ([0, 30], None)):
+        given = given_array(40)[0]
+        given[:, places] = 4.0
+        made = generate_trajectories(generator, SCHEMA, n_frames=40, n_trajectories=3, given=given, seed=1)
+        assert made.provenance["window length"] == "8"
+        assert made.provenance.get("first window") == told
+
+
 def test_one_array_is_given_to_all_trajectories(generator):
     given, values = given_array(20)
     given[:, ::5] = values[:, ::5]
