@@ -70,7 +70,7 @@ def main() -> None:
         print(f"  {name:10} {outside(data, plane):.4f}")
 
     # Back to coordinates. The first way gives the 28 beads between which distances are features, the second all 140.
-    topology, library = alpha_synuclein.topology(), np.concatenate([train.structures([name]) for name in train.streams])
+    topology, library = alpha_synuclein.topology(), train.structures()
     beads = np.unique(np.array(features.schema.atoms))
     structures = {
         "training MD": [train.structures([name]) for name in train.streams],

@@ -63,7 +63,7 @@ def main() -> None:
     # Structures: three numbers do not say where every bead is, so frames of the training simulations that have these numbers, and
     # follow one another as in a simulation, stand for them.
     system = get_system(SYSTEM)
-    structures = np.concatenate([train.structures([stream]) for stream in train.streams])
+    structures = train.structures()
     universe = tg.to_universe(events, system.topology(), structures, featurizer=system.features(), trajectory=0)
     tg.write_universe(universe, "binding.xtc", overwrite=True)
 

@@ -88,10 +88,7 @@ def main() -> None:
     topology = tetraalanine.topology()
     universes = [tg.to_universe(generated, topology, train, trajectory=index) for index in range(len(generated))]
     tg.write_universe(universes[0], "tetraalanine.xtc", overwrite=True)
-    distances = {
-        name: ends(np.concatenate([buffer.structures([stream]) for stream in buffer.streams]))
-        for name, buffer in (("training MD", train), ("unseen MD", unseen))
-    }
+    distances = {name: ends(buffer.structures()) for name, buffer in (("training MD", train), ("unseen MD", unseen))}
     positions = np.concatenate([universe.trajectory.timeseries(order="fac") for universe in universes])
     distances["generated"] = ends(positions / 10)  # Å to nm
     print("distance between the ends, nm: mean, standard deviation")

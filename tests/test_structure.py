@@ -25,7 +25,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "models": (ROOT, {"torch", "jaxtyping", "safetensors"}),
     "training": (ROOT | {"models"}, {"torch", "safetensors"}),
     "generation": (ROOT | {"models"}, {"torch"}),
-    "backmap": (ROOT | {"features"}, {"openmm", "MDAnalysis", "scipy", "sklearn"}),
+    "backmap": (ROOT | {"features"}, {"openmm", "MDAnalysis", "scipy", "sklearn", "numba"}),
     "analysis": (ROOT, {"deeptime", "MDAnalysis", "matplotlib", "jinja2", "scipy"}),
     "workflows": (
         ROOT | {"systems", "features", "windows", "buffer", "models", "training", "generation", "backmap", "analysis"},

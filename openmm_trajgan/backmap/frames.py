@@ -1,7 +1,9 @@
 """Generated frames and all that belongs to them: where their positions come from, features, flags, provenance."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -66,7 +68,7 @@ class StoredFrames:
         rows: NDArray[np.integer[Any]] | None = None,
         boxes: FloatArray | None = None,
     ) -> None:
-        self._positions, self._rows, self._boxes = positions, rows, boxes
+        self._positions, self.rows, self._boxes = positions, rows, boxes
         self.flags, self.periodic = dict(flags or {}), boxes is not None
 
     @property
@@ -76,13 +78,13 @@ class StoredFrames:
 
     def frame(self, frame: int) -> Frame:
         """Return positions, flags and box of one frame."""
-        row = frame if self._rows is None else self._rows[frame]
+        row = frame if self.rows is None else self.rows[frame]
         flags = {name: values[frame] for name, values in self.flags.items()}
         return self._positions[row], flags, None if self._boxes is None else self._boxes[row]
 
     def block(self, start: int, stop: int) -> Structures:
         """Return consecutive frames."""
-        rows = slice(start, stop) if self._rows is None else self._rows[start:stop]
+        rows = slice(start, stop) if self.rows is None else self.rows[start:stop]
         return Structures(self._positions[rows], None, {name: values[start:stop] for name, values in self.flags.items()})
 
 
@@ -104,7 +106,7 @@ class LibraryFrames:
     def __init__(
         self, trajectory: Any, rows: NDArray[np.integer[Any]], atoms: NDArray[np.intp], flags: Mapping[str, NDArray[Any]]
     ) -> None:
-        self._trajectory, self._rows, self._atoms = trajectory.copy(), rows, atoms
+        self._trajectory, self.rows, self._atoms = trajectory.copy(), rows, atoms
         self.flags, self.periodic = dict(flags), self._trajectory[0].dimensions is not None
 
     @property
@@ -114,7 +116,7 @@ class LibraryFrames:
 
     def frame(self, frame: int) -> Frame:
         """Return positions, flags and box of one frame."""
-        ts = self._trajectory[int(self._rows[frame])]
+        ts = self._trajectory[int(self.rows[frame])]
         box = None
         if ts.dimensions is not None:
             box = ts.dimensions.copy()
@@ -124,7 +126,7 @@ class LibraryFrames:
 
     def block(self, start: int, stop: int) -> Structures:
         """Return consecutive frames; a frame of the library that comes several times is read once."""
-        wanted, where = np.unique(self._rows[start:stop], return_inverse=True)
+        wanted, where = np.unique(self.rows[start:stop], return_inverse=True)
         positions = np.empty((len(wanted), self.n_atoms, 3), dtype=np.float32)
         for place, ts in zip(positions, self._trajectory[wanted], strict=True):
             np.divide(ts.positions[self._atoms], np.float32(_ANGSTROM), out=place)
@@ -243,3 +245,15 @@ class GeneratedFrames:
     def n_frames(self) -> int:
         """Frames in all trajectories together."""
         return len(self.features)
+
+    @cached_property
+    def windows(self) -> NDArray[np.intp] | None:
+        """Number of the window each frame was drawn in, from 1 in every trajectory, 0 before the first; None if unknown."""
+        generated = self.provenance.get("generated")
+        told = [str(generated.get(name)) if isinstance(generated, Mapping) else "" for name in ("first window", "window length")]
+        if not all(re.fullmatch(r"[1-9]\d{0,8}", text) for text in told):
+            return None
+        first, length = map(int, told)
+        starts = np.flatnonzero(np.diff(self.trajectories, prepend=-1))
+        places = np.arange(self.n_frames) - np.repeat(starts, np.diff(starts, append=self.n_frames))
+        return np.where(places < first, 0, (places - first) // length + 1)

@@ -49,10 +49,10 @@ class Nearest:
     def __call__(self, inputs: Array, source: NDArray[np.intp]) -> tuple[Array, Array]:
         """Torsions and arms for generated torsions ``(n_torsions, n_frames)``, methyl groups near those of the frames `source`."""
         nearest = self._frames.query(_embedded(inputs))[1]
-        torsions = self._torsions[:, nearest]
+        torsions = self._torsions.take(nearest, axis=1)  # in order in memory, unlike by an index in brackets
         apart = self._torsions[np.ix_(self._methyl, source)] - torsions[self._methyl]
         torsions[self._methyl] += _THIRD * np.round(apart / _THIRD)
-        return torsions, self._arms[..., nearest]
+        return torsions, self._arms.take(nearest, axis=2)
 
 
 class Conditional:
@@ -89,7 +89,7 @@ class Conditional:
 
     def __init__(self, torsions: Array, arms: Array, inputs: Array, is_free: NDArray[np.bool_], is_set: NDArray[np.bool_]) -> None:
         n_rows = self._n_rows = len(arms)
-        around = np.sqrt(-2 * np.log(np.maximum(abs(np.exp(1j * torsions).mean(axis=1)), np.finfo(float).tiny)))
+        around = np.sqrt(-2 * np.log(np.clip(abs(np.exp(1j * torsions).mean(axis=1)), np.finfo(float).tiny, 1)))
         told = np.flatnonzero(~is_set & (~is_free | (around < STIFF)))
         lengths, angles, offsets = spherical(arms)
         turning = np.concatenate([offsets, torsions[told]])
@@ -113,7 +113,7 @@ class Conditional:
         embedded = _embedded(inputs)
         values = np.clip(self._weights.T @ embedded.T + self._constant[:, None], *self._range)
         hard, stiff = np.split(values, [3 * self._n_rows])
-        torsions = self._torsions[:, source]
+        torsions = self._torsions.take(source, axis=1)
         torsions[self._stiff] = stiff
         if len(self._followed):
             library = self._library

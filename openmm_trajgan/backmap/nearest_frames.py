@@ -22,7 +22,8 @@ _N_CLOSE = 24  # ... and so many that fit the first path best are candidates of 
 _REPEAT = 0.5  # penalty of staying in a frame, which no simulation does; 1 is a squared jump of √2 times the usual one
 _WEIGHTS = 0.001 * 2.0 ** np.arange(14)  # of the steps against the features, tried from the least
 _JUMP_RATIO = 1.1  # smooth enough: mean jump of the path over that of molecular dynamics
-_FEATURE_ERROR = 0.1  # standard deviations that smoothness may cost beyond the nearest frames
+_FEATURE_ERROR = 0.1  # standard deviations that the features may be off for the sake of smoothness, ...
+_MORE_ERROR = 1.1  # ... or so many times what the nearest frames are off
 _STRETCHES, _STRETCH = 8, 256  # the weight is tuned on so many pieces of a long series, of so many frames
 _FRAMES_AT_ONCE = 128
 
@@ -62,8 +63,9 @@ class NearestFrames:
     For each generated frame the candidates are the reference frames with the nearest features, and those that the simulation leads
     to from the nearest ones of frames before and after. Among all paths through the candidates it takes the one with the least
     sum of squared feature deviations plus a penalty for every step that is longer than a typical one of the simulation, and for
-    staying in a frame; the weight of the penalty is tuned until the mean step is that of the simulation, as far as this costs
-    less than 0.1 standard deviations of the features. The few frames nearest in one or two features are structures of all kinds,
+    staying in a frame; the weight of the penalty is tuned until the mean step is that of the simulation, as far as the
+    features stay within 0.1 standard deviations of those asked for, or where the library has none so near, are at most a tenth
+    further from them than those of the nearest frames. The few frames nearest in one or two features are structures of all kinds,
     so a second path follows, through more of them: those that are closest in structure to the first path before and after.
     Structures come out as indices of reference frames, with the reference's own bonds, energies and boxes. Solvent, ligands,
     several chains and periodic boxes are what they were in those frames.
@@ -246,22 +248,28 @@ class NearestFrames:
         return cheapest_paths(costs, penalties, weights.astype(np.float32))
 
     def _tuned(self, candidates: NDArray[np.int32], costs: NDArray[np.float32]) -> float:
-        """Least weight that makes steps as short as those of the simulation, or the largest that the features allow."""
+        """Least weight that makes steps as short as those of the simulation, or the largest that the features allow.
+
+        Steps that stay in a frame do not count: beyond the library the path waits in its outermost frames whatever the weight.
+        """
         n_frames, length = len(candidates), _STRETCH
         if n_frames <= _STRETCHES * _STRETCH:
             starts, length = np.array([0]), n_frames
         else:
             starts = np.linspace(0, n_frames - length, _STRETCHES).astype(int)
-        errors, jumps = [], []
+        errors, least, steps = [], [], []
         for start in starts:
             piece, cost = candidates[start : start + length], costs[start : start + length]
             paths = self._paths(piece, cost, _WEIGHTS)
             rows = np.arange(length)
-            errors.append(np.sqrt(cost[rows, paths]).mean(axis=1) - np.sqrt(cost[:, 0]).mean())
-            jumps.append(self._library.jumps(piece[rows, paths]).mean(axis=1) if length > 1 else np.zeros(len(_WEIGHTS)))
-        affordable = np.mean(errors, axis=0) <= _FEATURE_ERROR
+            errors.append(np.sqrt(cost[rows, paths]).mean(axis=1))
+            least.append(np.sqrt(cost[:, 0]).mean())
+            steps.append(self._library.jumps(piece[rows, paths]))
+        affordable = np.mean(errors, axis=0) <= max(_FEATURE_ERROR, _MORE_ERROR * np.mean(least))
         affordable[0] = True
-        smooth = np.mean(jumps, axis=0) <= _JUMP_RATIO * self._library.mean_jump
+        lengths = np.concatenate(steps, axis=1)
+        jumps = lengths.sum(axis=1) / np.maximum((lengths > 0).sum(axis=1), 1)
+        smooth = jumps <= _JUMP_RATIO * self._library.mean_jump
         best = np.flatnonzero(affordable & smooth)
         return float(_WEIGHTS[best[0] if len(best) else np.flatnonzero(affordable)[-1]])
 

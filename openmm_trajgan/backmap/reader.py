@@ -26,9 +26,10 @@ class GeneratedReader(ReaderBase):  # type: ignore[misc]  # MDAnalysis carries n
         universe = MDAnalysis.Universe("generated.pdb", "generated.trajgan")
 
     Frames are read, or built, when they are asked for. Each has in ``ts.data``: ``"features"``, ``(n_features,)`` in the units of
-    the schema; ``"trajectory"``, the index of its generated trajectory; ``"reference_frame"``, where frames are those of
-    molecular dynamics; and what the backmapper flagged, by name. Changes of a timestep last until another frame is read, as for
-    trajectory files; ``universe.transfer_to_memory()`` makes an ordinary copy in memory, without ``ts.data``.
+    the schema; ``"trajectory"``, the index of its generated trajectory; ``"window"``, the number of the window it was drawn in,
+    from 1 in every trajectory, 0 for frames before the first one, where the generator told; ``"reference_frame"``, where frames
+    are those of molecular dynamics; and what the backmapper flagged, by name. Changes of a timestep last until another frame is
+    read, as for trajectory files; ``universe.transfer_to_memory()`` makes an ordinary copy in memory, without ``ts.data``.
 
     Parameters
     ----------
@@ -111,6 +112,8 @@ class GeneratedReader(ReaderBase):  # type: ignore[misc]  # MDAnalysis carries n
         data = ts.data
         data["features"] = frames.features[frame].copy()
         data["trajectory"] = int(frames.trajectories[frame])
+        if frames.windows is not None:
+            data["window"] = int(frames.windows[frame])
         if frames.reference_frames is not None:
             data["reference_frame"] = int(frames.reference_frames[frame])
         data.update(flags)

@@ -61,7 +61,8 @@ def to_universe(
         molecule up to 60 residues. ``"distance_geometry"``: most distances between some atoms become positions of these;
         ``"fragments"``, not chosen by itself, adds the other atoms as they were around such α carbons in the reference.
         ``"nearest_frames"``: frames of the reference stand for the features, whatever they are. None takes the first that fits;
-        ``universe.trajectory.provenance`` tells which, and why.
+        ``universe.trajectory.provenance`` tells which, and why, and of frames of the reference how many different ones there are
+        and how far from them the features lie, ``"retrieved"``.
     trajectory
         Index of one generated trajectory, or None for all, one after the other.
     seed
@@ -127,6 +128,8 @@ def to_universe(
         "not set": dict(getattr(backmapper, "dependent", {})),
         "atoms": None if len(backmapper.atoms) >= n_atoms else backmapper.atoms.tolist(),
     }
+    if isinstance(source, LibraryFrames):
+        provenance["retrieved"] = _retrieved(source)
     if relaxing is not None:
         source, told = repair(source, len(features), relaxing, schema)
         provenance["relaxed"] = {"force field": force_field} | told
@@ -189,6 +192,16 @@ def _provenance(generated: FeatureTrajectories, choice: Choice, seed: int) -> di
         "schema": generated.schema.model_dump(mode="json"),
         "schema digest": generated.schema.digest,
         "generated": dict(generated.provenance),
+    }
+
+
+def _retrieved(source: LibraryFrames) -> dict[str, float]:
+    """How many different frames of molecular dynamics there are, and how far features are from those of the nearest frame."""
+    distances = source.flags["library_distance"]
+    return {
+        "share of different frames": len(np.unique(source.rows)) / len(source.rows),
+        "distance to the nearest frame, SD, mean": float(distances.mean()),
+        "distance to the nearest frame, SD, 99th percentile": float(np.percentile(distances, 99)),
     }
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import breadth_first_order, connected_components, dijkstra
 
+from openmm_trajgan.backmap.placement import compiled
 from openmm_trajgan.errors import InputError
 
 Array = NDArray[np.float64]
@@ -184,8 +185,13 @@ class ZMatrix:
 
     def placed(self, arms: Array) -> Array:
         """Return positions from arms that are turned by their torsions."""
+        arms = np.ascontiguousarray(arms)
         positions = np.empty_like(arms)
         positions[:3] = arms[:3]
+        row_of_atom = np.argsort(self.rows)
+        if (place := compiled()) is not None:
+            place(arms, row_of_atom[self.pivots], self.pivot_of_row, positions)
+            return positions[row_of_atom]
         for level in self.levels:
             i, j, k = (positions[column] for column in level.references)
             axes = _axes(i, j, k)
@@ -193,7 +199,7 @@ class ZMatrix:
                 n = rows.stop - rows.start
                 np.einsum("acxf,acf->axf", axes[:n], arms[rows], out=positions[rows])
                 positions[rows] += k[:n]
-        return positions[np.argsort(self.rows)]
+        return positions[row_of_atom]
 
     def pulled_back(self, gradient: Array, positions: Array, arms: Array) -> Array:
         """Gradient with respect to turned arms of a function of positions: the chain rule through `placed`.

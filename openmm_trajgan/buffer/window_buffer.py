@@ -264,17 +264,24 @@ class WindowBuffer:
         return self._store.structures(stream) is not None
 
     def structures(self, streams: Iterable[str] | None = None) -> NDArray[np.float32]:
-        """Return the stretch of all-atom positions of the first stream that has one, ``(n_structures, n_atoms, 3)``, nm.
+        """Return all-atom positions kept of the given streams, or of all, one after the other, ``(n_structures, n_atoms, 3)``, nm.
 
         Raises
         ------
         InputError
-            If no stream has any.
+            If no stream has any, or they are of different molecules.
         """
-        for stream in self._known(streams):
-            positions = self._store.structures(stream)
-            if positions is not None:
-                return np.array(positions)
+        known = self._known(streams)
+        kept = {stream: positions for stream in known if (positions := self._store.structures(stream)) is not None}
+        if kept:
+            (first, expected), *others = kept.items()
+            for stream, positions in others:
+                if positions.shape[1] != expected.shape[1]:
+                    raise InputError(
+                        f"expected structures of one molecule, found {expected.shape[1]} atoms in {first} and "
+                        f"{positions.shape[1]} in {stream}; name the streams that belong together"
+                    )
+            return np.concatenate(list(kept.values()))
         raise InputError(
             "the buffer holds no structures; a reporter stores them after n_structures frames or when it is closed, "
             "or pass reference positions"

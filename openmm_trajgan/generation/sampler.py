@@ -54,7 +54,8 @@ def generate_trajectories(
     Returns
     -------
     FeatureTrajectories
-        `n_trajectories` series of `n_frames` frames, physical units, at the frame interval of the training data.
+        `n_trajectories` series of `n_frames` frames, physical units, at the frame interval of the training data. Their provenance
+        tells the window length and, unless something is given beyond the first window, the frame that this begins with.
 
     Raises
     ------
@@ -72,6 +73,7 @@ def generate_trajectories(
     chain = _Chain(n_frames, n_trajectories, schema, given)
     label = None if labels is None else torch.as_tensor(labels, dtype=torch.float32, device=device)
     now = config.context_length
+    first = max(chain.done, 1)
     if state is not None:
         chain.restore(state["frames"].numpy())
         noise.set_state(state["noise"])
@@ -97,6 +99,8 @@ def generate_trajectories(
             "the model is not trained well enough, train it longer"
         )
     provenance = {"seed": str(seeds.root), "window length": str(config.window_length)}
+    if not chain.given_from(first + config.window_length):  # else windows may end early, at what is given
+        provenance["first window"] = str(first)
     return FeatureTrajectories(chain.frames, schema, provenance=provenance)
 
 
@@ -148,6 +152,10 @@ class _Chain:
         mask[:, context_length:end] = self._mask[:, new]
         return values, mask, known
 
+    def given_from(self, frame: int) -> bool:
+        """Whether anything is given at this frame or later."""
+        return self._mask is not None and bool(self._mask[:, frame:].any())
+
     def restore(self, frames: NDArray[np.float32]) -> None:
         """Begin with frames that are final, ``(n_trajectories, n_done, n_features)``."""
         self.done = frames.shape[1]
@@ -160,7 +168,7 @@ class _Chain:
     def append(self, frames: NDArray[np.float32]) -> None:
         """Take the new frames of a window; those after the last given one only if nothing is given later."""
         stop = min(self.done + frames.shape[1], self.frames.shape[1])
-        if self._mask is not None and self._mask[:, stop:].any():
+        if self._mask is not None and self.given_from(stop):
             whole = np.flatnonzero(self._mask[:, self.done : stop].all(axis=(0, 2)))
             stop = self.done + int(whole[-1]) + 1 if len(whole) else stop
         new = frames[:, : stop - self.done]

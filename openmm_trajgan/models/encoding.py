@@ -8,6 +8,8 @@ from torch import Tensor, nn
 
 from openmm_trajgan.schema import FeatureSchema
 
+_BEYOND = 0.25  # of the range of the real frames
+
 
 def wrap_angles(
     differences: Float[Tensor, "*batch features"], periodic: Bool[Tensor, " features"]
@@ -87,6 +89,15 @@ class FeatureEncoding(nn.Module):
     def embed(self, reduced: Float[Tensor, "*batch features"]) -> Float[Tensor, "*batch embedded"]:
         """Reduced to embedded coordinates; beyond the range of the real frames, networks see the edge of it."""
         return embed_angles(torch.clamp(reduced, self.low, self.high), self.periodic)
+
+    def limit(self, reduced: Float[Tensor, "*batch features"]) -> Float[Tensor, "*batch features"]:
+        """Bring back what lies beyond the range of the real frames by more than a quarter of it.
+
+        More frames than there were to learn from reach a little further than these. What networks say of places they never saw is
+        not to be trusted: once in a million frames, a Gaussian that no real frame ever needed was chosen, and was very wide.
+        """
+        margin = _BEYOND * (self.high - self.low)
+        return torch.where(self.periodic, reduced, torch.clamp(reduced, self.low - margin, self.high + margin))
 
     def marks(self, mask: Bool[Tensor, "*batch features"]) -> Bool[Tensor, "*batch embedded"]:
         """Turn marks of features into marks of the numbers that networks read."""

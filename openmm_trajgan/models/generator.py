@@ -309,7 +309,7 @@ class WindowGenerator(nn.Module):
         inputs, base = self._start_inputs(window, labels, self._conditions(window, given))
         now = self.config.context_length
         here, frames = (None, None) if given is None else (given[:, now], window[:, now])
-        return self.start.sample(inputs, base, generator, given=here, frames=frames)
+        return self._kept(self.start.sample(inputs, base, generator, given=here, frames=frames), here, frames)
 
     def sample(
         self,
@@ -358,8 +358,8 @@ class WindowGenerator(nn.Module):
                 window = self._drawn(network, window, midpoints.times, inputs, middle, given, generator, differentiable)
         return window
 
-    @staticmethod
     def _drawn(
+        self,
         network: ConditionalMixture,
         window: Tensor,
         times: Tensor,
@@ -372,9 +372,15 @@ class WindowGenerator(nn.Module):
         """Return the window with the frames at some times drawn."""
         here, frames = (None, None) if given is None else (given[:, times].flatten(0, 1), window[:, times].flatten(0, 1))
         drawn = network.sample(inputs, base, generator, given=here, frames=frames, differentiable=differentiable)
+        drawn = self._kept(drawn, here, frames)
         if differentiable:  # the old tensor is part of the graph already
             window = window.clone()
         return window.index_copy_(1, times, drawn.reshape(len(window), -1, window.shape[-1]))
+
+    def _kept(self, drawn: Tensor, given: Tensor | None, frames: Tensor | None) -> Tensor:
+        """Return drawn frames near the range of the real ones, and what is given as it is."""
+        limited = self.encoding.limit(drawn)
+        return limited if given is None or frames is None else torch.where(given, frames, limited)
 
 
 def typical_spreads(

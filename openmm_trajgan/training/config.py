@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, dataclass, replace
 
-_DROPOUT, _FEW_FRAMES = 0.1, 100_000
+_DROPOUT, _FEW_FRAMES, _MANY_FRAMES = 0.1, 100_000, 200_000
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,8 @@ class TrainingConfig:
         Share of the steps that hide part of the context, so that trajectories can begin from little or nothing.
     dropout
         Share of hidden units left out at random at the start of the likelihood stage. It falls linearly to none at its end, since
-        laws learned with units left out are too wide without. None chooses by the amount of data: 0.1 up to 100,000 frames, beyond
-        that less in proportion, since more data leave less to be learned by heart.
+        laws learned with units left out are too wide without. None chooses by the amount of data: 0.1 up to 100,000 frames, half of
+        that for 200,000, and none for more, since more data leave less to be learned by heart and it takes a sixth of the time.
     given_share
         Share of the steps in which parts of the windows are given, so that the generator learns to draw the rest.
     adversarial_windows, patches_per_window
@@ -54,7 +54,9 @@ class TrainingConfig:
 
     def suited(self, n_frames: int) -> "TrainingConfig":
         """Return it with what is None chosen for this many frames of training data."""
-        return self if self.dropout is not None else replace(self, dropout=_DROPOUT * min(1.0, _FEW_FRAMES / max(n_frames, 1)))
+        if self.dropout is not None:
+            return self
+        return replace(self, dropout=0.0 if n_frames > _MANY_FRAMES else _DROPOUT * min(1.0, _FEW_FRAMES / max(n_frames, 1)))
 
     def as_dict(self) -> dict[str, float | None]:
         """Plain numbers for a file."""

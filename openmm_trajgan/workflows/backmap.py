@@ -96,6 +96,8 @@ def run(config: BackmapConfig) -> str:
         f"{config.out}, {pdb}: {frames.n_frames} frames of {len(universe.atoms)} atoms, one every {frames.dt:g} ps",
         f"Method {provenance['method']}: {provenance['reason']}.",
     ]
+    if "retrieved" in provenance:
+        lines.append(_retrieved(provenance["retrieved"]))
     if "relaxed" in provenance:
         lines.append(_repaired(provenance["relaxed"]))
     if reference is not None:
@@ -139,6 +141,15 @@ def _repaired(told: dict[str, Any]) -> str:
     if told["repaired"]:
         line += ", atoms moved by {median:.2g} nm (median; largest {largest:.2g})".format(**told["moved, nm"])
     return line + "; the others are untouched."
+
+
+def _retrieved(told: dict[str, float]) -> str:
+    """Say in a line what frames of MD can and cannot show."""
+    share, mean, highest = told.values()
+    return (
+        f"{share:.0%} of the frames are different frames of MD, whose nearest features are {mean:.2g} SD from the generated ones "
+        f"(99th percentile {highest:.2g}); what MD did not visit they cannot show."
+    )
 
 
 def _not_set(reasons: dict[str, str], report: ValidityReport) -> str:

@@ -7,9 +7,8 @@ import numpy as np
 from openmm_trajgan.analysis.slowest import slowest_process
 from openmm_trajgan.schema import FeatureTrajectories
 
-USUAL = 64  # frames, where nothing relaxes within the data
 SHORTEST, LONGEST = 16, 512  # frames
-FEWEST_WINDOWS, SHORT = 1000, 32  # end to end in the data, unless windows are this short anyway
+FEWEST_WINDOWS, SHORT = 10_000, 32  # end to end in the data, unless windows have this many frames anyway or nothing relaxes
 FEWEST_RELAXATIONS = 50  # that populations and timescales can be learned from
 FEWEST_STEPS, STEPS_OF_50_000, MOST_STEPS = 500, 2000, 6000
 
@@ -20,8 +19,8 @@ def choose_window_length(data: FeatureTrajectories) -> tuple[int, str]:
     Errors of a chain of windows of T frames add up to a relative error of its slowest time t₂ that is proportional to
     exp(T/t₂) t₂/T: the error of exp(-T/t₂), the part that a window remembers of its start, divided by how much t₂ changes it. It
     is least for T = t₂ and at most 1.4 times that up to a factor of two on either side. Windows longer than 32 frames are chosen
-    only if the data would hold a thousand of them end to end: of fewer, a model learns less about their ends than it gains (figures
-    in the README of the networks). They are at most half as long as the trajectories that hold half of all frames.
+    only if the data would hold ten thousand of them end to end: of fewer, a model learns less about their ends than it gains
+    (figures in the README of the networks). They are at most half as long as the trajectories that hold half of all frames.
 
     Parameters
     ----------
@@ -46,7 +45,7 @@ def choose_window_length(data: FeatureTrajectories) -> tuple[int, str]:
     of_trajectories = max(_power_of_two_below((half - 1) / 2), 4)
     slowest = slowest_process(data) if half > 2 else None
     if slowest is None:
-        chosen, why = USUAL, "nothing relaxes within the data"
+        chosen, why = SHORT, "nothing relaxes within the data"
     else:
         chosen = int(np.clip(2 ** round(np.log2(slowest)), SHORTEST, LONGEST))
         why = f"the slowest process takes {slowest:.3g} frames"

@@ -185,8 +185,7 @@ def _structures(
 
 def _kept_structures(buffer: WindowBuffer, streams: Sequence[str]) -> NDArray[np.float32] | None:
     """Return structures kept of simulations, ``(n_structures, n_atoms, 3)``, nm; None if an interruption left none of them."""
-    kept = [buffer.structures([stream]) for stream in streams if buffer.has_structures(stream)]
-    return np.concatenate(kept) if kept else None
+    return buffer.structures(streams) if any(map(buffer.has_structures, streams)) else None
 
 
 def _verdict(

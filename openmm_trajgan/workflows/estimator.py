@@ -54,7 +54,7 @@ class TrajGAN:
     ----------
     window_length
         Frames drawn in one shot, at least 4. None chooses about the time of the slowest process of the data, 16 to 512 frames, but
-        more than 32 only if the data would hold a thousand of them end to end; `training_record` says what and why.
+        more than 32 only if the data would hold ten thousand of them end to end; `training_record` says what and why.
     context_length
         How many frames before the newest one the continuation may depend on; fewer where the trajectories are short.
     training

@@ -90,6 +90,15 @@ def test_nothing_is_extrapolated():
     assert np.arctan2(far[0, 1], far[0, 0]) == pytest.approx(angle.max(), abs=1e-3)
 
 
+def test_torsions_of_one_frame_do_not_scatter():
+    """Sines and cosines of some add up to a little more than 1, which has no real scatter."""
+    torsions = np.linspace(-3, 3, 100)[:, None]
+    assert (abs(np.exp(1j * torsions)) > 1).any()
+    is_set = np.arange(100) == 0
+    got, _ = Conditional(torsions, np.ones((1, 3, 1)), torsions[:1], ~is_set, is_set)(torsions[:1], np.zeros(1, dtype=int))
+    np.testing.assert_allclose(got, torsions, atol=1e-12)
+
+
 def test_conditional_coordinates_of_one_frame_are_its_own():
     torsions, arms = np.array([[1.0], [2.0]]), np.array([[[0.1], [0.05], [-0.02]]])
     got = Conditional(torsions, arms, torsions[:1], np.array([True, True]), np.array([True, False]))(

@@ -276,6 +276,31 @@ def test_before_fit():
         NearestFrames().backmap([[1.0]], rng=RNG)
 
 
+@pytest.mark.parametrize("seed", [4, 7])
+def test_waiting_at_the_edge_of_the_library_does_not_count_as_smooth(walk, seed):
+    """Half of the series lies beyond the library, where the path stays in one frame; the other half is found as without it."""
+    nearest = NearestFrames().fit(GAP, walk)
+    known = gaps(walk, range(600))
+    inside = np.clip(GAP(wandering(300, 6, seed=seed)), known.min(), known.max())
+    nearest.backmap(inside, rng=RNG)
+    alone = nearest.summary
+    nearest.backmap(np.concatenate([inside, np.full((300, 1), known.max() + 3)]), rng=RNG)
+    assert alone.repeat_share < 0.3
+    assert nearest.summary.repeat_share > 0.5
+    assert nearest.summary.weight == alone.weight
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_smoothness_costs_no_more_than_a_tenth_of_a_deviation(walk, seed):
+    """Two features with noise, which no path of small steps follows closely."""
+    nearest = NearestFrames().fit(Distances([[0, 1], [2, 3]]), walk)
+    known = nearest._library.features[100:500]
+    noise = 0.2 * known.std(axis=0) * np.random.default_rng(seed).normal(size=known.shape)
+    flags = nearest.backmap(known + noise, rng=RNG).flags
+    assert flags["library_distance"].mean() < 0.1
+    assert nearest.summary.feature_error < 0.11  # the second path is not bound to 0.1
+
+
 @pytest.mark.parametrize(("options", "message"), [({"n_pairs": 0}, "at least 1 pair"), ({"weight": -1.0}, "not below 0")])
 def test_options_that_make_no_sense(options, message):
     with pytest.raises(InputError, match=message):

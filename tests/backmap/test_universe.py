@@ -52,6 +52,27 @@ def largest_difference(one, other):
     return np.degrees(abs((one - other + np.pi) % (2 * np.pi) - np.pi)).max()
 
 
+def test_the_window_of_every_frame(generated, topology, reference, tmp_path):
+    """Two trajectories of 120 and 80 frames in windows of 50 after their first three frames."""
+    expected = np.concatenate([np.where(np.arange(n) < 3, 0, (np.arange(n) - 3) // 50 + 1) for n in (120, 80)])
+    told = FeatureTrajectories(generated.values, generated.schema, provenance={"window length": "50", "first window": "3"})
+    universe = to_universe(told, topology, reference)
+    assert [ts.data["window"] for ts in universe.trajectory] == expected.tolist()
+    write_universe(universe, tmp_path / "generated.trajgan")
+    read = MDAnalysis.Universe(tmp_path / "generated.pdb", tmp_path / "generated.trajgan")
+    assert [ts.data["window"] for ts in read.trajectory] == expected.tolist()
+    second = to_universe(told, topology, reference, trajectory=1)
+    assert [ts.data["window"] for ts in second.trajectory] == expected[120:].tolist()
+    for unknown in (
+        {},
+        {"window length": "50"},
+        {"window length": "0", "first window": "3"},
+        {"window length": "x", "first window": "3"},
+    ):
+        without = FeatureTrajectories(generated.values, generated.schema, provenance=unknown)
+        assert "window" not in to_universe(without, topology, reference).trajectory[5].data
+
+
 def test_features_and_time_of_every_frame(universe, generated, schema, angles):
     assert universe.trajectory.dt == 0.2
     assert len(universe.trajectory) == 200
@@ -191,11 +212,11 @@ def test_pdb_file_has_no_made_up_box(universe, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:DCDReader currently makes independent timesteps:DeprecationWarning")
-@pytest.mark.parametrize("ending", [".dcd", ".trr", ".nc"])
+@pytest.mark.parametrize("ending", [".dcd", ".trr", ".nc", ".h5md"])
 def test_other_endings_keep_time_and_positions(universe, tmp_path, ending):
     write_universe(universe, tmp_path / f"out{ending}")
     again = MDAnalysis.Universe(tmp_path / "out.pdb", tmp_path / f"out{ending}")
-    assert again.trajectory.dt == pytest.approx(0.2, rel=1e-5)
+    assert [ts.time for ts in again.trajectory] == pytest.approx([0.2 * ts.frame for ts in universe.trajectory], rel=1e-5)
     np.testing.assert_allclose(all_positions(again), all_positions(universe), atol=1e-5)
 
 

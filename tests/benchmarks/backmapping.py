@@ -67,7 +67,7 @@ def timed(backmapper: Any, features: NDArray[Any]) -> tuple[Any, float]:
 def retrieval(
     topology: Any, libraries: dict[str, list[NDArray[np.float32]]], held_out: list[NDArray[np.float32]]
 ) -> dict[str, Any]:
-    """Features of held-out simulations found again among frames of one simulation and among those of all, median and range."""
+    """Features of held-out simulations found again among frames of one simulation and among those of several, median and range."""
     alpha = [atom.index for atom in topology.atoms() if atom.name == "CA"]
     between = Distances([[i, j] for place, i in enumerate(alpha) for j in alpha[place + 1 :]])
     results: dict[str, Any] = {}
@@ -190,19 +190,27 @@ def hands() -> dict[str, Any]:
     return results
 
 
-def hand_of_a_peptide(topology: Any, train: NDArray[np.float32], test: NDArray[np.float32]) -> dict[str, Any]:
-    """Ten alpha carbons in molecular dynamics, with the hand learnt from other molecular dynamics; one by one and in time."""
+def hands_of_a_peptide(
+    topology: Any, libraries: dict[str, list[NDArray[np.float32]]], held_out: list[NDArray[np.float32]]
+) -> dict[str, Any]:
+    """Ten alpha carbons in held-out simulations, with the hand learnt from one simulation and from several; median and range."""
     alpha = [atom.index for atom in topology.atoms() if atom.name == "CA"]
     pairs = Distances(np.stack(np.triu_indices(len(alpha), 1), axis=1))
-    universe = MDAnalysis.Universe.empty(len(alpha), n_residues=len(alpha), atom_resindex=np.arange(len(alpha)), trajectory=True)
-    geometry = DistanceGeometry().fit(pairs, universe.load_new(10 * train[:, alpha]))
-    truth = test[:, alpha]
-    alone = np.concatenate([geometry.backmap(pairs(frame[None]), rng=RNG).positions for frame in truth])
-    right = {"one by one": alone, "in time": geometry.backmap(pairs(truth), rng=RNG).positions}
-    return {
-        label: float((superposed_deviations(found, truth) < superposed_deviations(found, truth * [1, 1, -1])).mean())
-        for label, found in right.items()
-    } | {"frames": len(truth)}
+    results: dict[str, Any] = {}
+    for name, library in libraries.items():
+        universe = MDAnalysis.Universe.empty(
+            len(alpha), n_residues=len(alpha), atom_resindex=np.arange(len(alpha)), trajectory=True
+        )
+        geometry = DistanceGeometry().fit(pairs, universe.load_new(10 * np.concatenate(library)[:, alpha]))
+        right: dict[str, list[float]] = {"one by one": [], "in time": []}
+        for test in held_out:
+            truth = test[:, alpha]
+            alone = np.concatenate([geometry.backmap(pairs(frame[None]), rng=RNG).positions for frame in truth])
+            for label, found in {"one by one": alone, "in time": geometry.backmap(pairs(truth), rng=RNG).positions}.items():
+                same = superposed_deviations(found, truth) < superposed_deviations(found, truth * [1, 1, -1])
+                right[label].append(float(same.mean()))
+        results[name] = {label: [float(pick(shares)) for pick in (np.median, np.min, np.max)] for label, shares in right.items()}
+    return results | {"frames of each held-out simulation": len(held_out[0])}
 
 
 def all_atoms(topology: Any, train: NDArray[np.float32], test: NDArray[np.float32]) -> dict[str, Any]:
@@ -241,16 +249,19 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=1, help="of the first of six simulations")
     parser.add_argument("--simulations", type=Path, help="folder of the frames of the peptide, made where absent")
+    parser.add_argument("--more", type=int, nargs="+", default=[], help="seeds of more simulations for a larger library of frames")
     parser.add_argument("--only", help="one part, such as 'nearest frames'")
     arguments = parser.parse_args()
     seeds = [range(arguments.seed + first, arguments.seed + first + 6, 2) for first in (0, 1)]
     topology, training = screened_peptide.simulations(seeds[0], N_TRAIN, arguments.simulations)
     _, held_out = screened_peptide.simulations(seeds[1], N_TEST, arguments.simulations)
-    train, test = training[0], held_out[0]
     libraries = {"one simulation": training[:1], "three simulations": training}
+    if arguments.more:
+        _, more = screened_peptide.simulations(arguments.more, N_TRAIN, arguments.simulations)
+        libraries[f"{len(training + more)} simulations"] = training + more
     parts = {
         "distance geometry, 140 beads": recovery,
-        "handedness": lambda: hands() | {"10 residues of a peptide, other simulation": hand_of_a_peptide(topology, train, test)},
+        "handedness": lambda: hands() | {"10 residues of a peptide": hands_of_a_peptide(topology, libraries, held_out)},
         "alpha carbons to all atoms": lambda: {
             f"simulation with seed {seed}": all_atoms(topology, np.concatenate(training), frames)
             for seed, frames in zip(seeds[1], held_out, strict=True)

@@ -18,12 +18,11 @@ VALIDATION = 0.2  # of the number of training series
 
 @dataclass(frozen=True)
 class Case:
-    """A process: data from the number of series, their length and a seed, the window the model is given, series to judge by."""
+    """A process: data from the number of series, their length and a seed, and how many series to judge by."""
 
     simulate: Callable[[int, int, int], FeatureTrajectories]
     n_series: int
     n_frames: int
-    window_length: int
     n_reference: int
 
     def training(self, seed: int) -> FeatureTrajectories:
@@ -108,15 +107,15 @@ def dipeptide(n_series: int, n_frames: int, seed: int) -> FeatureTrajectories:
 
 
 CASES = {
-    "triple_well_2d": Case(deeptime_triple_well((0, 1)), 25, 20_000, 128, 100),
-    "triple_well_2d, 20k frames": Case(deeptime_triple_well((0, 1)), 1, 20_000, 128, 100),
-    "triple_well_2d, slow": Case(deeptime_triple_well((0, 1), n_steps=10), 25, 40_000, 64, 100),
-    "x of triple_well_2d": Case(deeptime_triple_well((0,)), 25, 20_000, 128, 100),
-    "x of triple_well_2d, 60k frames": Case(deeptime_triple_well((0,)), 3, 20_000, 128, 100),
-    "triple_well": Case(fitted_triple_well(False), 100, 5_000, 128, 400),
-    "diagonal of triple_well": Case(fitted_triple_well(True), 100, 5_000, 128, 400),
-    "alanine_dipeptide, 0.1 ps": Case(dipeptide, 5, 20_000, 128, 20),
-    "ornstein_uhlenbeck 1": Case(ornstein_uhlenbeck(1), 25, 20_000, 64, 100),
-    "ornstein_uhlenbeck 8": Case(ornstein_uhlenbeck(8), 25, 20_000, 64, 100),
-    "ornstein_uhlenbeck 64": Case(ornstein_uhlenbeck(64), 25, 20_000, 64, 100),
+    "triple_well_2d": Case(deeptime_triple_well((0, 1)), 25, 20_000, 100),
+    "triple_well_2d, 20k frames": Case(deeptime_triple_well((0, 1)), 1, 20_000, 100),
+    "triple_well_2d, slow": Case(deeptime_triple_well((0, 1), n_steps=10), 25, 40_000, 100),
+    "x of triple_well_2d": Case(deeptime_triple_well((0,)), 25, 20_000, 100),
+    "x of triple_well_2d, 60k frames": Case(deeptime_triple_well((0,)), 3, 20_000, 100),
+    "triple_well": Case(fitted_triple_well(False), 100, 5_000, 400),
+    "diagonal of triple_well": Case(fitted_triple_well(True), 100, 5_000, 400),
+    "alanine_dipeptide, 0.1 ps": Case(dipeptide, 5, 20_000, 20),
+    "ornstein_uhlenbeck 1": Case(ornstein_uhlenbeck(1), 25, 20_000, 100),
+    "ornstein_uhlenbeck 8": Case(ornstein_uhlenbeck(8), 25, 20_000, 100),
+    "ornstein_uhlenbeck 64": Case(ornstein_uhlenbeck(64), 25, 20_000, 100),
 }

@@ -32,7 +32,7 @@ from openmm_trajgan.training.config import TrainingConfig
 from openmm_trajgan.workflows.estimator import TrajGAN
 
 CASE = "triple_well_2d"
-LENGTH = CASES[CASE].window_length + 1  # frames of a piece
+LENGTH = 129  # frames of a piece, the longest bridge
 WELLS = np.array([[-1.0, 0.0], [1.0, 0.0]])
 WELL_RADIUS = 0.3
 EVERY = 8

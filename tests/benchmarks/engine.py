@@ -32,13 +32,11 @@ GENERATED_SERIES, GENERATED_SHARE, FEWEST_GENERATED = 100, 4, 1_000_000
 Generate = Callable[[int, int, int], FeatureTrajectories]
 
 
-def fitted(
-    model: str, train: FeatureTrajectories, validation: FeatureTrajectories, length: int, arguments: Any, seed: int
-) -> Generate:
+def fitted(model: str, train: FeatureTrajectories, validation: FeatureTrajectories, arguments: Any, seed: int) -> Generate:
     """Train a model and return what draws from it: frames, trajectories, seed."""
     if model.startswith("TrajGAN"):
         config = TrainingConfig(likelihood_share=1.0) if model.endswith("likelihood") else TrainingConfig()
-        gan = TrajGAN(length, training=config)
+        gan = TrajGAN(arguments.window_length, training=config)
         gan.fit(train, validation=validation, minutes=arguments.minutes, steps=arguments.steps, seed=seed, progress=False)
         return lambda n_frames, n, draw: gan.generate(n_frames, n, seed=draw)
     if model.startswith("MDN"):
@@ -60,7 +58,7 @@ def measured(
 ) -> dict[str, Any]:
     """Train, generate and judge."""
     start = time.process_time()
-    generate = fitted(model, train, validation, arguments.window_length or CASES[case].window_length, arguments, seed)
+    generate = fitted(model, train, validation, arguments, seed)
     trained = time.process_time() - start
     start = time.process_time()
     n_frames = max(GENERATED_SHARE * train.n_frames, FEWEST_GENERATED)
@@ -112,9 +110,9 @@ def main() -> None:
     parser.add_argument("--cases", nargs="+", default=list(CASES), choices=list(CASES))
     parser.add_argument("--models", nargs="+", default=models, choices=models)
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
-    parser.add_argument("--minutes", type=float, default=5.0, help="training of TrajGAN")
+    parser.add_argument("--minutes", type=float, default=None, help="training of TrajGAN; else by the amount of data")
     parser.add_argument("--steps", type=int, default=None, help="training steps of TrajGAN instead")
-    parser.add_argument("--window-length", type=int, default=None, help="frames, instead of those of the case")
+    parser.add_argument("--window-length", type=int, default=None, help="frames, instead of what TrajGAN chooses")
     parser.add_argument("--rival-steps", type=int, default=8000, help="of the mixture density networks; a quarter for the flat MLP")
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()

@@ -1,7 +1,8 @@
 """The tables of `openmm_trajgan/models/README.md` from the results of ``engine.py``.
 
-Run ``python tests/benchmarks/engine_table.py engine.json``. Every entry is the median over seeds, with the lowest and highest in
-brackets if there are several.
+Run ``python tests/benchmarks/engine_table.py engine.json``; several files are put together. Every entry is the median over seeds,
+with the lowest and highest in brackets if there are several. Divergences are shown as MD-equivalent lengths in units of the
+training length or, with ``--errors``, in units of those of the training data. Passage times: the largest relative error of one.
 """
 
 import argparse
@@ -12,18 +13,21 @@ from typing import Any
 
 import numpy as np
 
-FIGURES = {  # heading: name of a figure, and what is shown of it
-    "displacement 1": ("displacement JSD, k = 1", "worth by training length"),
-    "4": ("displacement JSD, k = 4", "worth by training length"),
-    "16": ("displacement JSD, k = 16", "worth by training length"),
-    "64": ("displacement JSD, k = 64", "worth by training length"),
-    "occupancies": ("occupancy JSD", "worth by training length"),
-    "transition matrix": ("transition matrix JSD", "worth by training length"),
-    "t₂ ratio": ("timescale ratio t2", "value"),
-    "t₃ ratio": ("timescale ratio t3", "value"),
-    "nearest window": ("nearest training window, median", "value"),
-    "C_T effect": ("C_T effect size", "value"),
+DIVERGENCES = {  # heading: name of a figure
+    "displacement 1": "displacement JSD, k = 1",
+    "4": "displacement JSD, k = 4",
+    "16": "displacement JSD, k = 16",
+    "64": "displacement JSD, k = 64",
+    "occupancies": "occupancy JSD",
+    "transition matrix": "transition matrix JSD",
 }
+VALUES = {
+    "t₂ ratio": "timescale ratio t2",
+    "t₃ ratio": "timescale ratio t3",
+    "nearest window": "nearest training window, median",
+    "C_T effect": "C_T effect size",
+}
+HEADINGS = ["model", "seeds", "training, CPU s", "1000 frames/CPU s", "joint density", *DIVERGENCES, "passage times", *VALUES]
 
 
 def spread(values: list[float]) -> str:
@@ -39,29 +43,44 @@ def rounded(value: float) -> str:
     return f"{value:.2g}" if abs(value) < 0.95 else f"{value:.3g}"
 
 
-def row(model: str, runs: list[dict[str, Any]]) -> list[str]:
+def row(model: str, runs: list[dict[str, Any]], shown: str) -> list[str]:
     """Return one line of the table of a case."""
     densities = [name for name in runs[0]["figures"] if name.startswith("JSD") and "TICA" not in name]
-    joint = max(densities, key=len)
-    columns = [(joint, "worth by training length"), *FIGURES.values()]
+    columns = [(name, shown) for name in (max(densities, key=len), *DIVERGENCES.values())]
     cells = [model, str(len(runs)), spread([run["training_cpu_seconds"] for run in runs])]
     cells.append(f"{np.median([run['frames_per_cpu_second'] for run in runs]) / 1000:.0f}")
-    for name, shown in columns:
-        found = [run["figures"][name][shown] for run in runs if name in run["figures"]]
-        cells.append(spread([value for value in found if value is not None]))
-    return cells
+    cells += [spread(found(runs, name, kind)) for name, kind in columns]
+    cells.append(spread([worst for run in runs if (worst := worst_passage_time(run["figures"])) is not None]))
+    return cells + [spread(found(runs, name, "value")) for name in VALUES.values()]
+
+
+def found(runs: list[dict[str, Any]], name: str, kind: str) -> list[float]:
+    """Return a figure of all runs that have it."""
+    values = [run["figures"][name][kind] for run in runs if name in run["figures"]]
+    return [value for value in values if value is not None]
+
+
+def worst_passage_time(figures: dict[str, dict[str, float]]) -> float | None:
+    """Largest relative error of a mean first passage time."""
+    return max((abs(one["value"] - 1) for name, one in figures.items() if name.startswith("MFPT ratio")), default=None)
 
 
 def main() -> None:
     """Print a table for every case."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("results", type=Path, nargs="+")
-    for path in parser.parse_args().results:
+    parser.add_argument("--errors", action="store_true", help="divergences in units of those of the training data")
+    arguments = parser.parse_args()
+    shown = "error by that of training data" if arguments.errors else "worth by training length"
+    together: dict[str, dict[str, dict[str, Any]]] = {}
+    for path in arguments.results:
         for case, models in json.loads(path.read_text()).items():
-            heading = ["model", "seeds", "training, CPU s", "1000 frames/CPU s", "joint density", *FIGURES]
-            sys.stdout.write(f"\n**{case}**\n\n| {' | '.join(heading)} |\n|{'---|' * len(heading)}\n")
             for model, runs in models.items():
-                sys.stdout.write(f"| {' | '.join(row(model, list(runs.values())))} |\n")
+                together.setdefault(case, {}).setdefault(model, {}).update(runs)
+    for case, models in together.items():
+        sys.stdout.write(f"\n**{case}**\n\n| {' | '.join(HEADINGS)} |\n|{'---|' * len(HEADINGS)}\n")
+        for model, runs in models.items():
+            sys.stdout.write(f"| {' | '.join(row(model, list(runs.values()), shown))} |\n")
 
 
 if __name__ == "__main__":

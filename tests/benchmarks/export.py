@@ -113,9 +113,8 @@ def main() -> None:
             with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
                 done = pool.submit(exported, md, method, n_frames, ending, repeats)
                 results[f"{method}, {n_frames} frames to {ending}"] = done.result()
-    text = json.dumps(results, indent=1, ensure_ascii=False)
-    arguments.out.write_text(text)
-    sys.stdout.write(text + "\n")
+            arguments.out.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
+    sys.stdout.write(arguments.out.read_text())
 
 
 if __name__ == "__main__":

@@ -2,17 +2,19 @@
 
     OMP_NUM_THREADS=1 python tests/benchmarks/internal_coordinates.py --out internal_coordinates.json
 
-needs the package MDAnalysisTests for its trajectory of adenylate kinase. A decapeptide is simulated six times (some ten minutes);
-``--simulations FOLDER`` keeps the frames and takes them from there the next time. Times are CPU times of one thread.
+needs the package MDAnalysisTests for its trajectory of adenylate kinase; with numba installed, its speed is measured too. A
+decapeptide is simulated six times (some ten minutes); ``--simulations FOLDER`` keeps the frames and takes them from there the next
+time. Times are CPU times of one thread.
 """
 
 import argparse
 import json
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import MDAnalysis
 import numpy as np
@@ -26,11 +28,12 @@ from peptides import adenylate_kinase, capped_piece
 from openmm_trajgan.analysis.validity import StructureValidity
 from openmm_trajgan.backmap import InternalCoordinates, Relax, force_field_system
 from openmm_trajgan.backmap.clashes import Clashes
+from openmm_trajgan.backmap.placement import compiled
 from openmm_trajgan.backmap.z_matrix import ZMatrix
 from openmm_trajgan.features import Concatenate, Featurizer, Torsions
 from openmm_trajgan.systems import alanine_dipeptide
 
-N_SPEED = 20_000  # frames
+N_SPEED, N_REPEATS = 20_000, 5  # frames
 N_TRAINING = (400, 1000, 3000)  # frames to learn from, of one simulation, and at last all of all three
 N_HELD_OUT = 200  # of each of three others
 Array = np.ndarray
@@ -54,7 +57,7 @@ def universe_of(topology: Any, frames: Array) -> MDAnalysis.Universe:
 
 
 def against_bat(universe: MDAnalysis.Universe, torsions: Torsions, n_bat: int, n_frames: int, bat: bool = True) -> dict[str, Any]:
-    """Frames per second of internal coordinates to positions for both, three times in turn, and errors of our round trip."""
+    """Frames per second of internal coordinates to positions, ours with and without numba and BAT's in turn, and our errors."""
     schema = torsions.schema
     z_matrix = ZMatrix.from_universe(universe, dict(zip(schema.names, schema.atoms, strict=True)))
     frames = np.array([ts.positions.T for ts in universe.trajectory], dtype=np.float64).transpose(2, 1, 0) / 10
@@ -65,7 +68,7 @@ def against_bat(universe: MDAnalysis.Universe, torsions: Torsions, n_bat: int, n
     def ours() -> None:
         for start in range(0, n_frames, at_once):
             block = chosen[start : start + at_once]
-            z_matrix.place(values[:, block], arms[..., block])
+            z_matrix.place(values.take(block, axis=1), arms.take(block, axis=2))
 
     built = z_matrix.place(values.copy(), arms.copy()).transpose(2, 0, 1)
     errors = [rmsd(one, other, superposition=True) for one, other in zip(built, frames.transpose(2, 0, 1), strict=True)]
@@ -80,21 +83,26 @@ def against_bat(universe: MDAnalysis.Universe, torsions: Torsions, n_bat: int, n
         "round trip RMSD, Å": float(10 * max(errors)),
         "torsion error, degrees": float(np.degrees(abs(missed).max())),
     }
-    rates: dict[str, list[float]] = {"ours": [], "BAT": []}
+    placements = {"numpy": None} if compiled() is None else {"numpy": None, "numba": compiled()}
+    rates: dict[str, list[float]] = {name: [] for name in [*placements, "BAT"]}
     rows: Any = None
     if bat:
         analysis = BAT(universe.atoms)
         analysis.run(stop=min(n_bat, frames.shape[2]))
         rows = analysis.results.bat
-    for _ in range(3):
-        rates["ours"].append(n_frames / cpu(ours)[0])
+    for _ in range(N_REPEATS):
+        for name, placement in placements.items():
+            with patch("openmm_trajgan.backmap.z_matrix.compiled", return_value=placement):
+                rates[name].append(n_frames / cpu(ours)[0])
         if bat:
             seconds, _ = cpu(lambda: [analysis.Cartesian(rows[frame % len(rows)]) for frame in range(n_bat)])
             rates["BAT"].append(n_bat / seconds)
-    result["frames/s"] = spread(rates["ours"])
+    for name in placements:
+        result[f"frames/s, {name}"] = spread(rates[name])
+        if bat:
+            result[f"ratio to BAT.Cartesian, {name}"] = spread(np.array(rates[name]) / np.array(rates["BAT"]))
     if bat:
         result["frames/s of BAT.Cartesian"] = spread(rates["BAT"])
-        result["ratio"] = spread(np.array(rates["ours"]) / np.array(rates["BAT"]))
     return result
 
 
@@ -192,11 +200,11 @@ def _percentiles(values: Array) -> dict[str, float]:
     return {"5 %": float(low), "median": float(median), "95 %": float(high)}
 
 
-def decapeptide(topology: Any, training: list[Array], held_out: list[Array], features: Featurizer) -> dict[str, Any]:
+def decapeptide(topology: Any, training: list[Array], held_out: list[Array], numbers: Sequence[int]) -> dict[str, Any]:
     """Exact φ, ψ, ω and χ of other simulations back to structures, for several numbers of frames to learn from."""
     results: dict[str, Any] = {"held-out simulations": len(held_out), "frames of each": N_HELD_OUT}
-    system = force_field_system(topology)
-    for number in N_TRAINING:
+    features, system = peptide_features(topology), force_field_system(topology)
+    for number in numbers:
         pairs = [rebuilt(topology, system, frames[:number], test, features) for frames in training for test in held_out]
         results[f"{number} frames of one simulation, {len(pairs)} pairs"] = spreads(pairs)
     every = np.concatenate(training)
@@ -276,35 +284,47 @@ def peptide_features(topology: Any) -> Featurizer:
     return Concatenate([Torsions.backbone(topology, omega=True), Torsions.chi(topology)])
 
 
-def tables(simulations: Path | None, seed: int) -> dict[str, Any]:
-    """All figures."""
-    rng = np.random.default_rng(0)
-    dipeptide_frames = alanine_frames(3000, seed)
-    topology, training = screened_peptide.simulations(range(seed, seed + 6, 2), max(N_TRAINING), simulations)
-    _, held_out = screened_peptide.simulations(range(seed + 1, seed + 7, 2), N_HELD_OUT, simulations)
-    features = peptide_features(topology)
+def parts(simulations: Path | None, seed: int, numbers: Sequence[int]) -> dict[str, Callable[[], dict[str, Any]]]:
+    """What can be measured, by name."""
+    return {
+        "alanine dipeptide": lambda: dipeptide(alanine_frames(3000, seed), alanine_frames(1000, seed + 1)),
+        "decapeptide": lambda: decapeptide(
+            *screened_peptide.simulations(range(seed, seed + 6, 2), max(numbers), simulations),
+            screened_peptide.simulations(range(seed + 1, seed + 7, 2), N_HELD_OUT, simulations)[1],
+            numbers,
+        ),
+        "internal coordinates to positions": lambda: placing(simulations, seed),
+        "adenylate kinase, backmap with force=True": kinase_fold,
+    }
+
+
+def placing(simulations: Path | None, seed: int) -> dict[str, Any]:
+    """Speed and errors of internal coordinates to positions."""
+    peptide, frames = screened_peptide.simulations([seed], max(N_TRAINING), simulations)
     alanines, start = capped_piece(64, 4, all_alanine=True)
-    shaken = start + rng.normal(0, 0.002, (200, *start.shape))
-    kinase = adenylate_kinase()
-    kinase_frames = np.array([ts.positions for ts in kinase.trajectory]) / 10
-    kinase_topology = _openmm_like(kinase)
-    results: dict[str, Any] = {"alanine dipeptide": dipeptide(dipeptide_frames, alanine_frames(1000, seed + 1))}
-    results["decapeptide"] = decapeptide(topology, training, held_out, features)
+    shaken = start + np.random.default_rng(0).normal(0, 0.002, (200, *start.shape))
+    results = {}
     for name, universe, torsions, n_bat, n_frames in (
-        ("alanine dipeptide", universe_of(alanine_dipeptide.topology(), dipeptide_frames[:500]), None, 300, N_SPEED),
+        ("alanine dipeptide", universe_of(alanine_dipeptide.topology(), alanine_frames(500, seed)), None, 300, N_SPEED),
         ("AAAA", universe_of(alanines, shaken), [Torsions.backbone(alanines, omega=True)], 100, 10_000),
-        ("decapeptide", universe_of(topology, training[0][:100]), [features], 30, 3000),
+        ("decapeptide", universe_of(peptide, frames[0][:100]), [peptide_features(peptide)], 30, 3000),
     ):
         wanted = alanine_dipeptide.features() if torsions is None else settable(torsions, universe)
-        results[f"{name}, internal coordinates to positions"] = against_bat(universe, wanted, n_bat, n_frames)
-    backbone = settable([Torsions.backbone(kinase_topology, omega=True)], kinase)
-    results["adenylate kinase, internal coordinates to positions"] = against_bat(kinase, backbone, 0, 98, bat=False)
-    results["adenylate kinase, backmap with force=True"] = kinase_fold(kinase, backbone, kinase_frames)
+        results[name] = against_bat(universe, wanted, n_bat, n_frames)
+    kinase = adenylate_kinase()
+    results["adenylate kinase"] = against_bat(kinase, kinase_backbone(kinase), 0, 98, bat=False)
     return results
 
 
-def kinase_fold(kinase: MDAnalysis.Universe, features: Torsions, frames: Array) -> dict[str, Any]:
+def kinase_backbone(kinase: MDAnalysis.Universe) -> Torsions:
+    """φ, ψ and ω."""
+    return settable([Torsions.backbone(_openmm_like(kinase), omega=True)], kinase)
+
+
+def kinase_fold() -> dict[str, Any]:
     """Exact φ, ψ and ω of every second frame with the geometry expected from the others: how much of the fold is left."""
+    kinase = adenylate_kinase()
+    features, frames = kinase_backbone(kinase), np.array([ts.positions for ts in kinase.trajectory]) / 10
     train = MDAnalysis.Merge(kinase.atoms).load_new(10 * frames[::2].astype(np.float32), order="fac")
     test = frames[1::2]
     built = InternalCoordinates(force=True).fit(features, train).backmap(features(test), rng=np.random.default_rng(0)).positions
@@ -333,6 +353,12 @@ if __name__ == "__main__":
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
     parser.add_argument("--simulations", type=Path, help="folder of the frames of the decapeptide, made where absent")
     parser.add_argument("--seed", type=int, default=1, help="of molecular dynamics; five more simulations have the next")
+    parser.add_argument("--training", type=int, nargs="+", default=N_TRAINING, help="frames that the decapeptide is learned from")
+    parser.add_argument("--only", help="one part, such as 'decapeptide'")
     arguments = parser.parse_args()
     warnings.filterwarnings("ignore")
-    arguments.out.write_text(json.dumps(tables(arguments.simulations, arguments.seed), indent=1, ensure_ascii=False) + "\n")
+    all_parts = parts(arguments.simulations, arguments.seed, arguments.training)
+    if arguments.only not in (None, *all_parts):
+        parser.error(f"--only: expected one of {', '.join(map(repr, all_parts))}, found {arguments.only!r}")
+    results = {name: measure() for name, measure in all_parts.items() if arguments.only in (None, name)}
+    arguments.out.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")

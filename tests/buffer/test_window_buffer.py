@@ -1,19 +1,14 @@
-"""The buffer against a naive one: a dictionary of streams, each a list of segments, each a list of frames."""
+"""What a buffer keeps, hands out and refuses."""
 
 import json
 import math
 import os
 import resource
-import tempfile
 import tracemalloc
 from pathlib import Path
-from unittest import mock
 
 import numpy as np
 import pytest
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from openmm_trajgan.buffer import WindowBuffer, Windows, shards
 from openmm_trajgan.buffer.base import frame_dtype
@@ -23,13 +18,6 @@ from openmm_trajgan.schema import FeatureSchema, FeatureTrajectories
 
 SCHEMA = FeatureSchema(names=("phi", "x"), units=("rad", "nm"), periods=(2 * math.pi, None), frame_interval=0.5)
 DTYPE = frame_dtype(2)
-STREAMS = ("a", "b.1", "c-2")
-
-
-def die(buffer):
-    """Do to a buffer on disk what ``kill -9`` does: the files stay as they are, the handles are gone."""
-    for shard in buffer._store._open.values():
-        shard.file.close()
 
 
 def fill(buffer, stream, steps, segment=0):
@@ -67,151 +55,6 @@ def test_damaged_conditions_are_refused(tmp_path, text):
     (buffer.path / "labels.json").write_text(text)
     with pytest.raises(InputError, match=r"labels\.json: not the labels of a window buffer"):
         _ = buffer.labels
-
-
-class MemoryMachine(RuleBasedStateMachine):
-    """Any sequence of what a reporter does to a buffer, in memory."""
-
-    def __init__(self):
-        super().__init__()
-        self.naive = {}  # stream -> [(segment number, [(step, value)])]
-        self.count = 0
-        self.buffer = WindowBuffer(schema=SCHEMA)
-
-    def _end(self, stream):
-        segments = self.naive.get(stream)
-        return (segments[-1][0], segments[-1][1][-1][0]) if segments else (0, 0)
-
-    @rule(
-        streams=st.lists(st.sampled_from(STREAMS), min_size=1, max_size=3, unique=True),
-        n_frames=st.integers(1, 12),
-        new_segment=st.booleans(),
-        rewind=st.integers(0, 100),
-    )
-    def append(self, streams, n_frames, new_segment, rewind):
-        ends = [self._end(stream) for stream in streams]
-        segment = max(number for number, _ in ends) + new_segment
-        step = rewind if new_segment else max(step for _, step in ends)
-        for _ in range(n_frames):
-            step += 10
-            features = np.arange(self.count, self.count + 2 * len(streams)).reshape(-1, 2)
-            self.count += features.size
-            self.buffer.append(streams, step=step, time=0.05 * step, segment=segment, features=features)
-            for stream, values in zip(streams, features.tolist(), strict=True):
-                segments = self.naive.setdefault(stream, [])
-                if not segments or segments[-1][0] != segment:
-                    segments.append((segment, []))
-                segments[-1][1].append((step, values))
-
-    @rule(stream=st.sampled_from((*STREAMS, "unknown")), step=st.integers(0, 200))
-    def truncate(self, stream, step):
-        segments = self.naive.get(stream, [])
-        dropped = 0
-        while segments and segments[-1][1][-1][0] >= step:
-            segments[-1][1].pop()
-            dropped += 1
-            if not segments[-1][1]:
-                segments.pop()
-        assert self.buffer.truncate(stream, step) == dropped
-
-    @rule()
-    def flush(self):
-        self.buffer.flush()
-
-    @rule()
-    def close(self):
-        self.buffer.close()
-
-    @rule(length=st.integers(1, 14), streams=st.none() | st.lists(st.sampled_from(STREAMS), min_size=1, unique=True))
-    def sample(self, length, streams):
-        if streams is not None and set(streams) - set(self.naive):
-            with pytest.raises(InputError, match="no stream named"):
-                self.buffer.windows(length, streams)
-            return
-        runs = [[value for _, value in frames] for stream in streams or self.naive for _, frames in self.naive[stream]]
-        expected = {str(run[start : start + length]) for run in runs for start in range(len(run) - length + 1)}
-        if not expected:
-            with pytest.raises(InputError, match=rf"windows of {length} frames do not fit"):
-                self.buffer.windows(length, streams)
-            return
-        windows = self.buffer.windows(length, streams)
-        drawn = windows.sample(30 * len(expected), np.random.default_rng(0))  # one is missed with probability e^-30
-        assert len(windows) == len(expected)
-        assert {str(window) for window in drawn.astype(int).tolist()} == expected
-
-    @invariant()
-    def holds_the_same(self):
-        buffer, naive = self.buffer, self.naive
-        lengths = [len(frames) for segments in naive.values() for _, frames in segments]
-        assert buffer.streams == tuple(sorted(naive))
-        assert buffer.n_frames == sum(lengths)
-        assert sorted(buffer.segment_lengths) == sorted(lengths)
-        for stream in ("unknown", *naive):
-            segments = naive.get(stream)
-            assert buffer.last_frame(stream) == (self._end(stream) if segments else None)
-            assert buffer.steps(stream).tolist() == [step for _, frames in segments or () for step, _ in frames]
-        if lengths:
-            stored = buffer.trajectories()
-            expected = [(stream, [v for _, v in frames]) for stream in sorted(naive) for _, frames in naive[stream]]
-            assert list(zip(stored.replicas, [series.tolist() for series in stored], strict=True)) == expected
-
-
-class DiskMachine(MemoryMachine):
-    """The same on disk, with shards that roll over, more streams than open files, reopening and crashes."""
-
-    def __init__(self):
-        super().__init__()
-        self.patches = [
-            mock.patch.object(shards, "BYTES_PER_SHARD", 5 * DTYPE.itemsize),
-            mock.patch.object(shards, "_OPEN_FILES", 2),
-        ]
-        for patch in self.patches:
-            patch.start()
-        self.folder = tempfile.TemporaryDirectory()
-        self.path = Path(self.folder.name) / "buffer"
-        self.buffer = WindowBuffer(self.path, SCHEMA)
-        self.opened = [self.buffer]
-
-    def _open(self):
-        self.buffer = WindowBuffer(self.path)
-        self.opened.append(self.buffer)
-
-    @rule()
-    def reopen(self):
-        self.buffer.close()
-        self._open()
-
-    @rule(torn=st.binary(max_size=DTYPE.itemsize - 1), data=st.data())
-    def crash(self, torn, data):
-        """The old object is never closed; the last row may be torn."""
-        growing = sorted(self.path.glob("streams/*/*.rows"))
-        if growing:
-            path = data.draw(st.sampled_from(growing))
-            rows = path.read_bytes()
-            path.write_bytes(rows[: len(rows) // DTYPE.itemsize * DTYPE.itemsize] + torn)
-        self._open()
-
-    @precondition(lambda self: any(self.path.glob("streams/*/*.npy")))
-    @rule(data=st.data())
-    def crash_while_sealing(self, data):
-        """The sealed copy is there, the open shard not yet removed, or a temporary file is left."""
-        sealed = data.draw(st.sampled_from(sorted(self.path.glob("streams/*/*.npy"))))
-        sealed.with_suffix(".rows").write_bytes(np.load(sealed).tobytes())
-        sealed.with_name(f".{sealed.name}.1.tmp").write_bytes(b"half")
-        self._open()
-
-    def teardown(self):
-        for buffer in self.opened:
-            die(buffer)
-        for patch in self.patches:
-            patch.stop()
-        self.folder.cleanup()
-
-
-MemoryMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=25, deadline=None, derandomize=True)
-DiskMachine.TestCase.settings = settings(max_examples=25, stateful_step_count=20, deadline=None, derandomize=True)
-TestMemoryEqualsNaive = MemoryMachine.TestCase
-TestDiskEqualsNaive = DiskMachine.TestCase
 
 
 @pytest.mark.statistical
@@ -323,7 +166,7 @@ def test_steps_and_times_are_stored_as_given(tmp_path):
 
 def test_flushing_syncs_every_stream_that_grows(tmp_path, monkeypatch):
     with WindowBuffer(tmp_path / "buffer", SCHEMA) as buffer:
-        for stream in STREAMS:
+        for stream in ("a", "b.1", "c-2"):
             fill(buffer, stream, range(3))
         synced, sync = set(), os.fsync
         monkeypatch.setattr(os, "fsync", lambda handle: (synced.add(os.fstat(handle).st_ino), sync(handle)))
@@ -391,6 +234,18 @@ def test_structures_are_kept_once_and_handed_out_as_copies(buffer):
     fill(buffer, "a", [1])
     with pytest.raises(InputError, match="holds no structures"):
         buffer.structures(["a"])
+
+
+def test_structures_of_all_streams_come_one_after_the_other(buffer):
+    frames = np.arange(30, dtype=np.float32).reshape(5, 2, 3)
+    for stream, part in (("a", frames[:2]), ("c", frames[2:])):
+        buffer.keep_structures(stream, part)
+    assert np.array_equal(buffer.structures(), frames)
+    assert np.array_equal(buffer.structures(["c", "a"]), np.roll(frames, 3, axis=0))
+    buffer.keep_structures("d", np.zeros((1, 7, 3), dtype=np.float32))
+    with pytest.raises(InputError, match="one molecule, found 2 atoms in a and 7 in d; name the streams"):
+        buffer.structures()
+    assert np.array_equal(buffer.structures(["a"]), frames[:2])
 
 
 def test_the_frame_interval_is_recorded_once_and_seen_by_all(tmp_path):

@@ -11,12 +11,13 @@ from openmm_trajgan.models.generator import GeneratorConfig, WindowGenerator
 from openmm_trajgan.schema import FeatureSchema
 
 SCHEMA = FeatureSchema(names=("x", "angle"), units=("nm", "deg"), periods=(None, 360.0), frame_interval=0.5)
+REAL_FRAMES = torch.tensor([[-11.0, 0.0], [21.0, 90.0], *[[5.0, 45.0]] * 126])  # mean 5 and standard deviation 2 on the line
 
 
 @pytest.fixture(scope="module")
 def generator():
     torch.manual_seed(0)
-    encoding = FeatureEncoding(SCHEMA, torch.tensor([[3.0, 0.0], [7.0, 90.0]]))
+    encoding = FeatureEncoding(SCHEMA, REAL_FRAMES)
     config = GeneratorConfig(window_length=8, context_length=3, hidden=16, n_components=2)
     return WindowGenerator(encoding, config, 0.3 * torch.ones(5, 2)).eval()
 
@@ -117,6 +118,16 @@ def test_what_is_given_comes_out_bit_for_bit(generator, places):
     assert not (generated[~mask] == 0).any(), "everything else is drawn"
 
 
+def test_provenance_tells_where_windows_begin_unless_they_may_end_early(generator):
+    """Windows of eight frames."""
+    for places, told in (([], "1"), ([0], "1"), ([0, 1, 2], "3"), ([0, 8], "1"), ([0, 9], None), ([0, 30], None)):
+        given = given_array(40)[0]
+        given[:, places] = 4.0
+        made = generate_trajectories(generator, SCHEMA, n_frames=40, n_trajectories=3, given=given, seed=1)
+        assert made.provenance["window length"] == "8"
+        assert made.provenance.get("first window") == told
+
+
 def test_one_array_is_given_to_all_trajectories(generator):
     given, values = given_array(20)
     given[:, ::5] = values[:, ::5]
@@ -214,7 +225,7 @@ def test_given_of_another_shape_is_refused(generator, shape):
 
 def test_labels_are_those_of_their_trajectories():
     torch.manual_seed(0)
-    encoding = FeatureEncoding(SCHEMA, torch.tensor([[3.0, 0.0], [7.0, 90.0]]))
+    encoding = FeatureEncoding(SCHEMA, REAL_FRAMES)
     config = GeneratorConfig(window_length=6, context_length=3, n_labels=1, hidden=16, n_components=2)
     labelled = WindowGenerator(encoding, config, 0.3 * torch.ones(5, 2)).eval()
     first, second = (

@@ -21,7 +21,11 @@ def encoding(schema):
 
 
 @pytest.fixture
-def make_generator(encoding):
+def make_generator(schema):
+    """Generators whose real frames have mean 2, standard deviation 0.5 and range -2 to 6 on the line."""
+    on_line = torch.cat([torch.tensor([-2.0, 6.0]), torch.full((126,), 2.0)])
+    encoding = FeatureEncoding(schema, torch.stack([on_line, torch.zeros(128)], dim=1))
+
     def make(window_length=8, context_length=4, seed=0, **sizes):
         config = GeneratorConfig(window_length, context_length, **sizes)
         windows = walk(64, config.n_frames, seed)

@@ -113,6 +113,27 @@ def test_angles_stay_on_the_circle(make_generator, begun):
     assert (window[..., 1].abs() <= math.pi + 1e-6).all()
 
 
+@pytest.mark.parametrize("name", ["start", "end", "midpoints"])
+def test_no_frame_lies_far_beyond_the_real_ones_unless_it_is_given(make_generator, marked, name):
+    generator = make_generator()
+    window, given = marked(generator)
+    for network in generator.midpoints if name == "midpoints" else [getattr(generator, name)]:
+        torch.nn.init.constant_(network.describe.bias, 10.0)  # means of ten spreads, deviations of e¹⁰
+    line = ~generator.encoding.periodic
+    low, high = generator.encoding.low[line], generator.encoding.high[line]
+    now = generator.config.context_length
+    wild = torch.where(given, 1e3, window)
+    drawn = generator.sample(wild, now, seeded(), given=given)[:, now + 1 :]
+    started = generator.sample_start(wild, seeded(), given=given)
+    for frames, here in ((drawn, given[:, now + 1 :]), (started, given[:, now])):
+        assert (frames[here] == 1e3).all()
+        free = torch.where(here, 0.0, frames)[..., line]
+        assert (free >= low - 0.25 * (high - low)).all()
+        assert (free <= high + 0.25 * (high - low)).all()
+    reached = started if name == "start" else drawn
+    assert (reached[..., line] == high + 0.25 * (high - low)).any()
+
+
 def test_same_seed_same_window(make_generator, begun):
     generator = make_generator()
     windows = begun(generator, 3)

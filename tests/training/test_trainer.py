@@ -356,6 +356,6 @@ def test_dropout_falls_to_none_over_the_likelihood_stage(windows):
 
 
 def test_dropout_is_chosen_by_the_amount_of_data_unless_it_is_given():
-    chosen = [TrainingConfig().suited(n).dropout for n in (1000, 100_000, 200_000, 1_000_000)]
-    assert chosen == pytest.approx([0.1, 0.1, 0.05, 0.01])
+    chosen = [TrainingConfig().suited(n).dropout for n in (1000, 100_000, 200_000, 200_001)]
+    assert chosen == pytest.approx([0.1, 0.1, 0.05, 0.0])
     assert TrainingConfig(dropout=0.0).suited(1000).dropout == 0.0

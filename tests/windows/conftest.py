@@ -7,8 +7,10 @@ import openmm
 import pytest
 from openmm import app, unit
 
+from openmm_trajgan.buffer import WindowBuffer
 from openmm_trajgan.features import Distances, Torsions
 from openmm_trajgan.features.concatenate import Concatenate
+from openmm_trajgan.windows.reporter import WindowReporter
 
 CHAIN = np.array([[0.0, 0.0, 0.0], [0.15, 0.0, 0.0], [0.2, 0.14, 0.0], [0.35, 0.15, 0.05]])  # nm
 
@@ -67,3 +69,12 @@ def die():
             shard.file.close()
 
     return die
+
+
+@pytest.fixture
+def uninterrupted(chain, features):
+    """Buffer in memory with the frames of steps 10 to 100."""
+    simulation, buffer = chain(), WindowBuffer(schema=features.schema)
+    simulation.reporters.append(WindowReporter(buffer, 10, features))
+    simulation.step(100)
+    return buffer

@@ -74,6 +74,12 @@ def test_frames_of_md_and_one_file(trajgan, folder, tmp_path):
     for ts in universe.trajectory[::13]:
         np.testing.assert_allclose(ts.positions, 10 * structures[ts.data["reference_frame"]], atol=1e-4)
         assert ts.data["library_distance"] >= 0
+    frames, told = ([ts.data[name] for ts in universe.trajectory] for name in ("reference_frame", "library_distance"))
+    share, mean = len(set(frames)) / 40, np.mean(told)
+    retrieved = universe.trajectory.provenance["retrieved"]
+    assert retrieved["share of different frames"] == pytest.approx(share)
+    assert retrieved["distance to the nearest frame, SD, mean"] == pytest.approx(mean)
+    assert f"{share:.0%} of the frames are different frames of MD, whose nearest features are {mean:.2g} SD from" in out
     assert not (tmp_path / "made.features.npz").exists()
 
 

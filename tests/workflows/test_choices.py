@@ -20,14 +20,14 @@ def ornstein_uhlenbeck(relaxation, *lengths):
 
 @pytest.mark.parametrize(("relaxation", "expected"), [(1, 16), (30, 32), (128, 128)])
 def test_about_the_time_of_the_slowest_process(relaxation, expected):
-    """√2 either way rounds to the same power of two; 1000 relaxation times give the time to some 5 %."""
-    chosen, why = choose_window_length(ornstein_uhlenbeck(relaxation, *[100 * max(relaxation, 20)] * 10))
+    """√2 either way rounds to the same power of two; 10,000 relaxation times give the time to some 1.5 %."""
+    chosen, why = choose_window_length(ornstein_uhlenbeck(relaxation, *[1000 * max(relaxation, 20)] * 10))
     assert chosen == expected
     assert why.startswith(f"windows of {expected} frames: the slowest process takes ")
 
 
-@pytest.mark.parametrize(("n_frames", "expected"), [(20_000, 32), (60_000, 32), (130_000, 128)])
-def test_longer_than_32_frames_only_with_a_thousand_of_them(n_frames, expected):
+@pytest.mark.parametrize(("n_frames", "expected"), [(20_000, 32), (600_000, 32), (1_300_000, 128)])
+def test_longer_than_32_frames_only_with_ten_thousand_of_them(n_frames, expected):
     chosen, why = choose_window_length(ornstein_uhlenbeck(128, n_frames))
     assert chosen == expected
     assert why.endswith(f"but {n_frames} frames are few for longer ones") == (expected < 128)
@@ -41,7 +41,7 @@ def test_no_longer_than_half_of_most_trajectories():
 
 def test_no_relaxation_no_choice():
     chosen, why = choose_window_length(FeatureTrajectories([np.ones((100_000, 1))], SCHEMA))
-    assert (chosen, why) == (64, "windows of 64 frames: nothing relaxes within the data")
+    assert (chosen, why) == (32, "windows of 32 frames: nothing relaxes within the data")
 
 
 def test_too_few_transitions_are_told():

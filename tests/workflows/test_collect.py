@@ -82,7 +82,7 @@ def test_systems_are_collected_from_the_command_line(tmp_path, trajgan, monkeypa
     assert status == 0, err
     assert "6 frames of 2 replicas" in text
     assert ("conditions 285, 300" in text) == (name == "trp_cage")
-    assert WindowBuffer(out).structures().shape[0] == 3
+    assert WindowBuffer(out).structures().shape[0] == 6
     status, text, err = trajgan("collect", name, "--frames", 4, "--replicas", 2, "--resume", "--out", out)
     assert status == 0, err
     assert "8 frames of 2 replicas" in text
@@ -112,7 +112,7 @@ def test_processes_side_by_side_write_one_buffer(tmp_path):
     assert buffer.streams == ("replica0000", "replica0001")
     assert [len(series) for series in buffer.trajectories()] == [40, 40]
     assert buffer.schema.frame_interval == pytest.approx(0.2)
-    assert buffer.structures().shape == (40, 22, 3)
+    assert buffer.structures().shape == (80, 22, 3)
 
 
 def test_as_many_structures_are_kept_as_asked_for(tmp_path, in_this_process):
