@@ -94,6 +94,8 @@ class WindowReporter:
     ) -> None:
         if on_error not in ("raise", "warn"):
             raise InputError(f"on_error: expected 'raise' or 'warn', found {on_error!r}")
+        if not isinstance(stream, str):
+            raise InputError(f"stream: expected a name, found {stream!r}; several replicas are told by n_replicas")
         self._interval = positive_integer(reportInterval, "reportInterval")
         self._n_replicas = positive_integer(n_replicas, "n_replicas")
         streams = [stream] if n_replicas == 1 else [f"{stream}{index:04d}" for index in range(n_replicas)]

@@ -61,8 +61,7 @@ def fitted_triple_well(diagonal: bool) -> Callable[[int, int, int], FeatureTraje
         simulation = triple_well.build(seed, n_series)
         features = triple_well.features()
         buffer = WindowBuffer(schema=features.schema)
-        streams = [f"{number:03d}" for number in range(n_series)]
-        simulation.reporters.append(WindowReporter(buffer, 20, features, stream=streams))
+        simulation.reporters.append(WindowReporter(buffer, 20, features, stream="replica", n_replicas=n_series))
         simulation.step(20 * n_frames)
         data = buffer.trajectories()
         if not diagonal:

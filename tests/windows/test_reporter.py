@@ -195,6 +195,11 @@ def test_a_wrong_interval_or_number_of_replicas_is_refused(features, interval):
         WindowReporter(WindowBuffer(schema=features.schema), 10, features, n_replicas=interval)
 
 
+def test_streams_in_a_list_are_refused(features):
+    with pytest.raises(InputError, match=r"stream: expected a name, found \['a', 'b'\]; several replicas are told by n_replicas"):
+        WindowReporter(WindowBuffer(schema=features.schema), INTERVAL, features, stream=["a", "b"])
+
+
 def test_particles_that_are_no_equal_copies_are_refused(chain, features):
     simulation = chain(n_copies=2)
     simulation.reporters.append(WindowReporter(WindowBuffer(schema=features.schema), INTERVAL, features, n_replicas=3))
