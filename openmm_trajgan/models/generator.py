@@ -227,16 +227,19 @@ class WindowGenerator(nn.Module):
         there = present.to(window.dtype)
         around = midpoints.around.clamp(0, self.config.n_frames - 1)
         frames = window.index_select(1, around.flatten()).reshape(len(window), *around.shape, -1)
-        differences = torch.where(present[..., None], self._differences(frames, middle[:, :, None], network.spread), 0.0)
+        differences = self._differences(frames, middle[:, :, None], network.spread).flatten(2)
+        differences = torch.where(present.repeat_interleave(window.shape[-1], dim=1), differences, 0.0)
         shape = (len(window), len(times), -1)
-        parts = [self.encoding.embed(middle), differences.flatten(2), there.expand(shape), share.expand(shape)]
+        parts = [self.encoding.embed(middle), differences, there.expand(shape), share.expand(shape)]
         parts += [] if labels is None else [labels[:, None].expand(shape)]
         if given is not None:
             parts.append(given.around(times, self.config.strides[level], middle, self._differences, network.spread))
         return torch.cat(parts, dim=-1).flatten(0, 1), middle.flatten(0, 1)
 
     def _differences(self, frames: Tensor, base: Tensor, spread: Tensor) -> Tensor:
-        return (wrap_angles(frames - base, self.encoding.periodic) / spread).clamp(-_FARTHEST, _FARTHEST)
+        differences = wrap_angles(frames - base, self.encoding.periodic)
+        scales = spread.repeat(differences.shape[-2])  # all features of all neighbours in one long row: loops over two are slow
+        return (differences.flatten(-2) / scales).clamp(-_FARTHEST, _FARTHEST).reshape(differences.shape)
 
     def negative_log_likelihood(
         self,

@@ -239,8 +239,9 @@ def _chosen(
 ) -> Float[Tensor, "batch outputs"]:
     """Draw one component per row by the weights, whose logarithms are the first outputs, and return its outputs."""
     logits = outputs[..., 0]
-    cumulative = torch.exp(logits.detach() - logits.detach().amax(dim=1, keepdim=True)).cumsum(dim=1)
-    chosen = (cumulative < uniform * cumulative[:, -1:]).sum(dim=1)
+    by_component = logits.detach().t().contiguous()  # loops over many rows are faster than those over few components
+    cumulative = torch.exp(by_component - by_component.amax(dim=0)).cumsum(dim=0)
+    chosen = (cumulative < uniform[:, 0] * cumulative[-1]).sum(dim=0)
     n_components = outputs.shape[1]
     if differentiable:
         weights = logits.softmax(dim=1)
