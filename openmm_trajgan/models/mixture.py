@@ -42,7 +42,8 @@ class ConditionalMixture(nn.Module):
     An MLP reads the inputs. Its last hidden layer is also told where the features before are (Uria, Murray & Larochelle 2013), and
     gives the weights, means and deviations of `n_components` Gaussians for each feature. So many features that choose among some
     states each need no more components than one of them. The means have a part that is linear in the inputs and in the features
-    before, so that the networks learn only what is not; with more than 12 features, this part is all that tells of those before.
+    before, so that the networks learn only what is not. With more than 12 features, this part is all that tells of those before,
+    and windows of which something is given have one of their own: the slope towards a given frame belongs to no other window.
 
     A feature is described by its offset from that of a base frame in units of `spread`. For a periodic one the mean offset is the
     angle ``atan2(s·o₁, 1 + s·o₂)`` of two network outputs: for a small spread s that is s·o₁, and for a large one every direction
@@ -88,15 +89,24 @@ class ConditionalMixture(nn.Module):
         self.linear = nn.Linear(n_inputs, self.n_features, bias=False)
         nn.init.zeros_(self.linear.weight)
         self.slopes = nn.Parameter(torch.zeros(self.n_features - 1, n_numbers, self.n_features))
+        own = self.tell is None
+        self.linear_given = nn.Parameter(torch.zeros_like(self.linear.weight)) if own else None
+        self.slopes_given = nn.Parameter(torch.zeros_like(self.slopes)) if own else None
 
-    def _read(
-        self, inputs: Float[Tensor, "batch inputs"], dropout: Dropout | None = None
-    ) -> tuple[Float[Tensor, "batch hidden"], Float[Tensor, "batch features"]]:
-        """Last hidden layer before its nonlinearity, and the linear part of the means, of the inputs alone."""
-        n_inputs = inputs.shape[1]
-        hidden = nn.functional.silu(nn.functional.linear(inputs, self.first.weight[:, :n_inputs], self.first.bias))
-        hidden = self.second(hidden if dropout is None else dropout(hidden))
-        return hidden, nn.functional.linear(inputs, self.linear.weight[:, :n_inputs])
+    def _read(self, inputs: Float[Tensor, "batch inputs"], dropout: Dropout | None = None) -> Float[Tensor, "batch hidden"]:
+        """Last hidden layer before its nonlinearity, of the inputs alone."""
+        hidden = nn.functional.silu(nn.functional.linear(inputs, self.first.weight[:, : inputs.shape[1]], self.first.bias))
+        read: Tensor = self.second(hidden if dropout is None else dropout(hidden))
+        return read
+
+    def _linear_part(
+        self, inputs: Float[Tensor, "batch inputs"], conditioned: bool
+    ) -> tuple[Float[Tensor, "batch features"], Float[Tensor, "earlier numbers features"]]:
+        """Part of the means that is linear in the inputs, and slopes of the features behind each, zero for the others."""
+        weight, slopes = self.linear.weight, self.slopes
+        if conditioned and self.linear_given is not None and self.slopes_given is not None:
+            weight, slopes = self.linear_given, self.slopes_given
+        return nn.functional.linear(inputs, weight[:, : inputs.shape[1]]), slopes.transpose(0, 1).triu(1).transpose(0, 1)
 
     def _places(
         self, offsets: Float[Tensor, "*batch"], spread: Float[Tensor, "..."], periodic: Bool[Tensor, "..."]
@@ -135,13 +145,18 @@ class ConditionalMixture(nn.Module):
         inputs: Float[Tensor, "batch inputs"],
         offsets: Float[Tensor, "batch features"],
         dropout: Dropout | None = None,
+        *,
+        conditioned: bool = False,
     ) -> tuple[
         Float[Tensor, "batch components features"],
         Float[Tensor, "batch components features"],
         Float[Tensor, "batch components features"],
     ]:
-        """Log weights, mean offsets (reduced) and log deviations (units of spread), given the offsets of the features before."""
-        read, linear = self._read(inputs, dropout)
+        """Log weights, mean offsets (reduced) and log deviations (units of spread), given the offsets of the features before.
+
+        Where something of a window is given, it is `conditioned`.
+        """
+        read, (linear, slopes) = self._read(inputs, dropout), self._linear_part(inputs, conditioned)
         places = self._places(offsets[:, :-1], self.spread[:-1], self.periodic[:-1])
         read = read[:, None]
         if self.tell is not None:
@@ -150,7 +165,7 @@ class ConditionalMixture(nn.Module):
         hidden = nn.functional.silu(read)
         if dropout is not None:
             hidden = dropout(hidden)
-        linear = linear + torch.einsum("bfn,fng->bg", places, self._slopes_of_later())
+        linear = linear + torch.einsum("bfn,fng->bg", places, slopes)
         outputs = self._outputs(hidden).transpose(1, 2)
         means, log_deviations = self._described(outputs, linear[:, None], self.spread, self.periodic)
         return outputs[..., 0].log_softmax(dim=1), means, log_deviations
@@ -163,10 +178,6 @@ class ConditionalMixture(nn.Module):
             weight = self.describe.weight.reshape(self.n_features, -1, hidden.shape[2])
             outputs = torch.einsum("bfh,foh->bfo", hidden, weight).flatten(1) + self.describe.bias
         return outputs.reshape(len(hidden), self.n_features, self.n_components, -1)
-
-    def _slopes_of_later(self) -> Float[Tensor, "earlier numbers features"]:
-        """Slopes of the features behind each, zero for the others."""
-        return self.slopes.transpose(0, 1).triu(1).transpose(0, 1)
 
     def negative_log_likelihood(
         self,
@@ -182,7 +193,7 @@ class ConditionalMixture(nn.Module):
         Features marked as `given` are conditions: only the densities of the others, each given the features before it, count.
         """
         offsets = wrap_angles(frames - base, self.periodic)
-        log_weights, means, log_deviations = self.components(inputs, offsets, dropout)
+        log_weights, means, log_deviations = self.components(inputs, offsets, dropout, conditioned=given is not None)
         distances = wrap_angles(offsets[:, None] - means, self.periodic) / self.spread
         log_densities = -0.5 * (distances * torch.exp(-log_deviations)).square() - log_deviations
         log_likelihoods = (log_weights + log_densities).logsumexp(dim=1)
@@ -206,13 +217,12 @@ class ConditionalMixture(nn.Module):
         `differentiable`, the choice of a component passes the gradients of its weights (straight-through, Bengio, Léonard &
         Courville 2013); the value is the same either way.
         """
-        hidden, linear = self._read(inputs)
+        hidden, (linear, slopes) = self._read(inputs), self._linear_part(inputs, given is not None)
         uniform = torch.rand(base.shape, generator=generator, device=base.device, dtype=base.dtype)
         noise = torch.randn(base.shape, generator=generator, device=base.device, dtype=base.dtype)
         known = None if given is None or frames is None else wrap_angles(frames - base, self.periodic)
         weights, biases = (part.chunk(self.n_features) for part in (self.describe.weight, self.describe.bias))
         of_all = None if self.tell is not None else self._outputs(nn.functional.silu(hidden)[:, None])
-        slopes = self._slopes_of_later()
         offsets: list[Tensor] = []
         for i in range(self.n_features):
             if of_all is None:
