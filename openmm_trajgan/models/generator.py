@@ -94,25 +94,28 @@ class _Midpoints:
     share
         Of the way from the known frame before to the one after that lies behind a midpoint, ``(n, 1)``.
     around
-        Times of the neighbours, ``(n, 2 n_reaches)``; some may be before the beginning.
-    known
-        Which neighbours are drawn by then and not beyond the end.
+        Times of the neighbours, ``(n, 2 n_reaches)``; 0 or the last one for those outside the window.
+    present
+        Which neighbours are known by then, of the same shape: drawn or given, within the window and its known context.
     """
 
     times: Tensor
     right: Tensor
     share: Tensor
     around: Tensor
-    known: Tensor
+    present: Tensor
 
     def __getitem__(self, chosen: Tensor) -> "_Midpoints":
         return _Midpoints(*(part.index_select(0, chosen) for part in vars(self).values()))
 
 
-@lru_cache(maxsize=128)
+@lru_cache(maxsize=512)
 @torch.inference_mode(False)  # whoever asks first, others may train with it
-def _midpoints(config: GeneratorConfig, stride: int, firsts: tuple[int, ...], device: torch.device) -> _Midpoints:
-    """Return the odd multiples of a stride: 1, 5, 9 and so on, which are drawn first, or 3, 7, 11 and so on, or both."""
+def _midpoints(config: GeneratorConfig, stride: int, firsts: tuple[int, ...], known: int, device: torch.device) -> _Midpoints:
+    """Return the odd multiples of a stride: 1, 5, 9 and so on, which are drawn first, or 3, 7, 11 and so on, or both.
+
+    Of the context, the last `known` frames are.
+    """
     last = config.n_frames - 1
     times = torch.cat([torch.arange(stride, config.window_length, stride)[first - 1 :: 4] for first in firsts])
     second = times // stride % 4 == 3
@@ -121,9 +124,9 @@ def _midpoints(config: GeneratorConfig, stride: int, firsts: tuple[int, ...], de
     reaches = torch.tensor(_REACHES)
     around = times[:, None] + stride * torch.cat([-reaches, reaches])
     around[:, len(_REACHES)] = times + gap
-    known = (around <= last) & (second[:, None] | (reaches != 2).repeat(2))
+    present = (around >= config.context_length - known) & (around <= last) & (second[:, None] | (reaches != 2).repeat(2))
     share = (stride / (stride + gap))[:, None]
-    return _Midpoints(*(part.to(device) for part in (times, times + gap, share, around, known)))
+    return _Midpoints(*(part.to(device) for part in (times, times + gap, share, around.clamp(0, last), present)))
 
 
 class WindowGenerator(nn.Module):
@@ -212,7 +215,6 @@ class WindowGenerator(nn.Module):
         window: Float[Tensor, "batch frames features"],
         level: int,
         midpoints: _Midpoints,
-        known: int,
         labels: Tensor | None,
         given: Given | None,
     ) -> tuple[Float[Tensor, "rows inputs"], Float[Tensor, "rows features"]]:
@@ -223,14 +225,12 @@ class WindowGenerator(nn.Module):
         middle = left + share * wrap_angles(window.index_select(1, midpoints.right) - left, periodic)
         network = self.midpoints[level]
         assert isinstance(network, ConditionalMixture)
-        present = midpoints.known & (midpoints.around >= self.config.context_length - known)
-        there = present.to(window.dtype)
-        around = midpoints.around.clamp(0, self.config.n_frames - 1)
+        present, around = midpoints.present, midpoints.around
         frames = window.index_select(1, around.flatten()).reshape(len(window), *around.shape, -1)
         differences = self._differences(frames, middle[:, :, None], network.spread).flatten(2)
-        differences = torch.where(present.repeat_interleave(window.shape[-1], dim=1), differences, 0.0)
+        differences = torch.where(present[..., None].expand(-1, -1, window.shape[-1]).flatten(1), differences, 0.0)
         shape = (len(window), len(times), -1)
-        parts = [self.encoding.embed(middle), differences, there.expand(shape), share.expand(shape)]
+        parts = [self.encoding.embed(middle), differences, present.to(window.dtype).expand(shape), share.expand(shape)]
         parts += [] if labels is None else [labels[:, None].expand(shape)]
         if given is not None:
             parts.append(given.around(times, self.config.strides[level], middle, self._differences, network.spread))
@@ -280,7 +280,7 @@ class WindowGenerator(nn.Module):
         here = None if given is None else given[:, -1]
         loss = loss + self.end.negative_log_likelihood(inputs, newest, windows[:, -1], here, dropout=dropout)
         for level, (network, stride) in enumerate(zip(self.midpoints, config.strides, strict=True)):
-            every = _midpoints(config, stride, (1, 3), windows.device)
+            every = _midpoints(config, stride, (1, 3), known, windows.device)
             n_midpoints = len(every.times)
             per_window = max(1, min(n_midpoints, frames_per_level // 8))
             rows = slice(min(len(windows), max(1, frames_per_level // per_window)))
@@ -290,7 +290,6 @@ class WindowGenerator(nn.Module):
                 taken,
                 level,
                 some,
-                known,
                 None if labels is None else labels[rows],
                 None if conditions is None else conditions.first(len(taken)),
             )
@@ -354,10 +353,10 @@ class WindowGenerator(nn.Module):
         for level, (network, stride) in enumerate(zip(self.midpoints, self.config.strides, strict=True)):
             assert isinstance(network, ConditionalMixture)
             for first in (1, 3):
-                midpoints = _midpoints(self.config, stride, (first,), window.device)
+                midpoints = _midpoints(self.config, stride, (first,), known, window.device)
                 if not len(midpoints.times):  # the coarsest stride may have one only
                     continue
-                inputs, middle = self._midpoint_inputs(window, level, midpoints, known, labels, conditions)
+                inputs, middle = self._midpoint_inputs(window, level, midpoints, labels, conditions)
                 window = self._drawn(network, window, midpoints.times, inputs, middle, given, generator, differentiable)
         return window
 
