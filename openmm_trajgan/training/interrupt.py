@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
@@ -23,7 +23,7 @@ def deferred_interrupt() -> Iterator[Callable[[], bool]]:
     if threading.current_thread() is not threading.main_thread():
         yield pressed.is_set
         return
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    before = {number: signal.getsignal(number) for number in SIGNALS}
 
     def put_back() -> None:
         for number, handler in before.items():
@@ -33,7 +33,7 @@ def deferred_interrupt() -> Iterator[Callable[[], bool]]:
         pressed.set()
         put_back()
 
-    for number in _SIGNALS:
+    for number in SIGNALS:
         signal.signal(number, remember)
     try:
         yield pressed.is_set

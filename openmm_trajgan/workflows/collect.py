@@ -3,10 +3,12 @@
 import math
 import multiprocessing
 import os
+import signal
 import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
@@ -20,6 +22,7 @@ from openmm_trajgan.seeding import Seeds
 from openmm_trajgan.storage import replacing
 from openmm_trajgan.systems import NAMES, get_system
 from openmm_trajgan.systems.base import SimulatedSystem
+from openmm_trajgan.training.interrupt import SIGNALS, deferred_interrupt
 from openmm_trajgan.workflows.config import Argument, WorkflowConfig, replace_folder, require_new
 from openmm_trajgan.workflows.progress import progress_bar
 
@@ -172,6 +175,8 @@ def collect_system(
     ------
     InputError
         If there is no such system, structure or condition.
+    KeyboardInterrupt
+        After Ctrl-C or SIGTERM, with a checkpoint of every simulation that was running.
     """
     system = get_system(name, structure)
     conditions = _labels(system, labels)
@@ -192,30 +197,50 @@ def collect_system(
         )
     if kept:
         buffer.set_labels(kept)
+    context = multiprocessing.get_context("spawn")
+    stop = context.Event()
     pool = executor or ProcessPoolExecutor(
-        min(processes or os.cpu_count() or 1, len(jobs)),
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_end_with_parent,
+        min(processes or os.cpu_count() or 1, len(jobs)), mp_context=context, initializer=_start_worker, initargs=(stop,)
     )
     futures: list[Future[None]] = [pool.submit(simulate_replicas, *job) for job in jobs]
     try:
-        with progress_bar(n_frames * n_replicas, "simulating", "frame", done=buffer.n_frames) as bar:
-            while not all(future.done() for future in futures):
+        with (
+            deferred_interrupt() as interrupted,
+            progress_bar(n_frames * n_replicas, "simulating", "frame", done=buffer.n_frames) as bar,
+        ):
+            while not (interrupted() or all(future.done() for future in futures) or any(map(_failed, futures))):
                 time.sleep(_POLL_SECONDS)
                 bar.update(buffer.n_frames - bar.n)
-                if any(future.done() and future.exception() is not None for future in futures):
-                    break
-            for future in futures:
-                future.result()
-            bar.update(buffer.n_frames - bar.n)
+        if interrupted():
+            raise KeyboardInterrupt
+        for future in filter(Future.done, futures):
+            future.result()
     finally:
+        stop.set()
+        for future in futures:
+            future.cancel()
         if executor is None:
-            pool.shutdown(cancel_futures=True)
+            pool.shutdown()
     return buffer
 
 
-def _end_with_parent() -> None:
-    """Let this worker process end when its parent is killed; else it would go on writing, and a resumed run could not."""
+def _failed(job: Future[None]) -> bool:
+    return job.done() and job.exception() is not None
+
+
+_stop: Event | None = None  # of this worker process
+
+
+def _start_worker(stop: Event) -> None:
+    """Let the simulations of this process end soon after `stop` is set, and the process itself when its parent is killed.
+
+    Ctrl-C on a terminal reaches it too, but is the parent's to answer. A process whose parent was killed would go on writing, and a
+    resumed run could not.
+    """
+    global _stop
+    _stop = stop
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     assert parent is not None
 
@@ -224,6 +249,10 @@ def _end_with_parent() -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def _stopping() -> bool:
+    return _stop is not None and _stop.is_set()
 
 
 def simulate_replicas(
@@ -238,18 +267,23 @@ def simulate_replicas(
     structure: str | None,
     resume: bool,
 ) -> None:
-    """Run one simulation, which holds `n_replicas` replicas, up to `n_frames` frames; a job for a worker process."""
+    """Run one simulation, which holds `n_replicas` replicas, up to `n_frames` frames; a job for a worker process.
+
+    It ends earlier, with a checkpoint, if the worker is told to stop.
+    """
     from openmm_trajgan.windows.reporter import WindowReporter
 
+    if _stopping():  # it was waiting in the queue of this worker
+        return
     system = get_system(name, structure)
     checkpoint = out / "checkpoints" / f"{stream}.chk"
     simulation = system.simulation(seed, n_replicas, label)
     if resume and checkpoint.exists():
         simulation.loadCheckpoint(str(checkpoint))
-    buffer = WindowBuffer(out)
+    interval, buffer = system.report_interval, WindowBuffer(out)
     reporter = WindowReporter(
         buffer,
-        system.report_interval,
+        interval,
         system.features(),
         stream=stream,
         n_replicas=n_replicas,
@@ -257,9 +291,11 @@ def simulate_replicas(
         n_structures=0 if system.topology() is None else n_structures,
     )
     simulation.reporters.append(reporter)
-    last = n_frames * system.report_interval
-    while simulation.currentStep < last:
-        simulation.step(min(_FRAMES_PER_CHECKPOINT * system.report_interval, last - simulation.currentStep))
+    last = n_frames * interval
+    while simulation.currentStep < last and not _stopping():
+        until = min(simulation.currentStep + _FRAMES_PER_CHECKPOINT * interval, last)
+        while simulation.currentStep < until and not _stopping():
+            simulation.step(interval)
         reporter.flush()
         with replacing(checkpoint) as file:
             simulation.saveCheckpoint(file)

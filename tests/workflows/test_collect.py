@@ -1,3 +1,5 @@
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -211,14 +213,55 @@ def test_what_mdanalysis_cannot_read_is_refused_in_one_line(trajgan, tmp_path, m
     assert not (tmp_path / "out").exists()
 
 
-def test_a_killed_collection_leaves_no_simulation_behind(tmp_path):
-    """Workers hold the standard output that they inherited as long as they live, here for minutes if nothing stops them."""
-    command = ["collect", "alanine_dipeptide", "--frames", "500000", "--processes", "1", "--seed", "1", "--out"]
+@pytest.fixture
+def started(tmp_path):
+    """Collect half a million frames of each of three replicas, which takes hours, in a group of processes of their own."""
+    options = ["--frames", "500000", "--replicas", "3", "--processes", "1", "--seed", "1", "--out"]
     running = subprocess.Popen(
-        [sys.executable, "-m", "openmm_trajgan", *command, str(tmp_path / "b")], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        [sys.executable, "-m", "openmm_trajgan", "collect", "alanine_dipeptide", *options, tmp_path / "b"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # tests may run where Ctrl-C is ignored
     )
     while not list((tmp_path / "b").glob("streams/*/*")):
         assert running.poll() is None
         time.sleep(0.2)
+    yield running
     running.kill()
-    assert running.communicate(timeout=60)[0] == b""
+    running.communicate()
+
+
+@pytest.mark.parametrize(("send", "number"), [(os.killpg, signal.SIGINT), (os.kill, signal.SIGTERM)])
+def test_a_stopped_collection_ends_at_once_and_loses_no_frame(tmp_path, started, in_this_process, send, number):
+    """Ctrl-C on a terminal reaches the simulations too, a batch system's SIGTERM may not."""
+    send(started.pid, number)
+    _, err = started.communicate(timeout=60)
+    assert started.returncode == 1
+    assert err.splitlines()[-1] == "trajgan: interrupted; commands that have --resume can continue"
+    stopped = WindowBuffer(tmp_path / "b")
+    assert stopped.streams == ("replica0000",), "no other was begun"
+    n_frames = stopped.n_frames + 5
+    whole, resumed = (
+        frames(
+            collect.collect_system(
+                "alanine_dipeptide",
+                tmp_path / out,
+                n_frames=n_frames,
+                n_replicas=1,
+                seed=1,
+                resume=True,
+                executor=in_this_process,
+            )
+        )["replica0000"]
+        for out in ("whole", "b")
+    )
+    assert (resumed[0] == whole[0]).all()
+    assert (resumed[1] == whole[1]).all()
+
+
+def test_a_killed_collection_leaves_no_simulation_behind(started):
+    """Workers hold the standard output that they inherited as long as they live, here for hours if nothing stops them."""
+    started.kill()
+    assert started.communicate(timeout=60)[0] == ""
