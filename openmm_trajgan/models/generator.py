@@ -63,6 +63,10 @@ class GeneratorConfig:
         """Distances of the midpoints of each level from their neighbours: the largest power of two below T, … 2, 1."""
         return [2**power for power in reversed(range((self.window_length - 1).bit_length()))]
 
+    def lags(self, below: int) -> list[int]:
+        """Powers of two below a number of frames that lie within the context."""
+        return [2**power for power in range(below.bit_length()) if 2**power < below and 2**power <= self.context_length]
+
     def check(self) -> None:
         """Look at numbers from a file.
 
@@ -85,6 +89,9 @@ class GeneratorConfig:
 class _Midpoints:
     """Frames that lie between known ones, with the neighbours they are drawn in view of: `_REACHES` strides before and after them.
 
+    The one next to the newest known frame also sees what is known less than a stride before that; else what the features do there,
+    such as a velocity, would be lost on it, and windows would not continue one another smoothly.
+
     Parameters
     ----------
     times
@@ -94,7 +101,7 @@ class _Midpoints:
     share
         Of the way from the known frame before to the one after that lies behind a midpoint, ``(n, 1)``.
     around
-        Times of the neighbours, ``(n, 2 n_reaches)``; 0 or the last one for those outside the window.
+        Times of the neighbours, ``(n, 2 n_reaches + n_lags)``; 0 or the last one for those outside the window.
     present
         Which neighbours are known by then, of the same shape: drawn or given, within the window and its known context.
     """
@@ -116,15 +123,19 @@ def _midpoints(config: GeneratorConfig, stride: int, firsts: tuple[int, ...], kn
 
     Of the context, the last `known` frames are.
     """
-    last = config.n_frames - 1
+    now, last = config.context_length, config.n_frames - 1
     times = torch.cat([torch.arange(stride, config.window_length, stride)[first - 1 :: 4] for first in firsts])
     second = times // stride % 4 == 3
-    times = config.context_length + times
+    times = now + times
     gap = (last - times).clamp_max(stride)  # to the right neighbour; only the last frame breaks the grid
     reaches = torch.tensor(_REACHES)
     around = times[:, None] + stride * torch.cat([-reaches, reaches])
     around[:, len(_REACHES)] = times + gap
-    present = (around >= config.context_length - known) & (around <= last) & (second[:, None] | (reaches != 2).repeat(2))
+    present = second[:, None] | (reaches != 2).repeat(2) | (around <= now)
+    before = now - torch.tensor(config.lags(stride), dtype=torch.long).expand(len(times), -1)
+    beside = (times == now + stride)[:, None].expand_as(before)
+    around, present = torch.cat([around, before], dim=1), torch.cat([present, beside], dim=1)
+    present = present & (around >= now - known) & (around <= last)
     share = (stride / (stride + gap))[:, None]
     return _Midpoints(*(part.to(device) for part in (times, times + gap, share, around.clamp(0, last), present)))
 
@@ -152,7 +163,7 @@ class WindowGenerator(nn.Module):
         super().__init__()
         self.encoding = encoding
         self.config = config
-        lags = [2**power for power in range(config.window_length.bit_length()) if 2**power <= config.context_length]
+        lags = config.lags(config.window_length + 1)
         self.register_buffer("lags", torch.tensor(lags, dtype=torch.long), persistent=False)
         n_features, n_embedded, periodic = encoding.n_features, encoding.n_embedded, encoding.periodic
         self.course = CourseEncoder(n_embedded, config.window_length, _COURSE) if n_features > 1 else None
@@ -167,7 +178,7 @@ class WindowGenerator(nn.Module):
         self.midpoints = nn.ModuleList(
             ConditionalMixture(
                 periodic,
-                n_inputs,
+                n_inputs + len(config.lags(stride)) * (n_features + 1),
                 spread,
                 n_components=config.n_components if stride > _SHORT else max(config.n_components // 2, 1),
                 hidden=config.hidden if stride > _SHORT else config.hidden // 2,

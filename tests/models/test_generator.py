@@ -79,8 +79,10 @@ def test_midpoints_start_between_their_neighbours_however_close_the_right_one_is
     def remember(network, window, times, inputs, base, *others):
         if (
             network is not generator.end
-        ):  # 3 embedded coordinates, 8 neighbours of 2 features, marks of the 8, the fourth right beside
-            assert (inputs[:, 3 + 8 * 2 + 4] == 1).all(), "the neighbour on the right is seen, too"
+        ):  # 3 embedded coordinates, 2 features of each neighbour, their marks, the fifth right beside
+            stride = generator.config.strides[list(generator.midpoints).index(network)]
+            n_neighbours = 8 + len(generator.config.lags(stride))
+            assert (inputs[:, 3 + n_neighbours * 2 + 4] == 1).all(), "the neighbour on the right is seen, too"
         bases.update(zip(times.tolist(), base.reshape(3, len(times), 2).unbind(1), strict=True))
         return write(network, line.clone(), times, inputs, base, torch.ones_like(line, dtype=torch.bool), *others[1:])
 
