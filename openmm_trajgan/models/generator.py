@@ -89,8 +89,8 @@ class GeneratorConfig:
 class _Midpoints:
     """Frames that lie between known ones, with the neighbours they are drawn in view of: `_REACHES` strides before and after them.
 
-    The one next to the newest known frame also sees what is known less than a stride before that; else what the features do there,
-    such as a velocity, would be lost on it, and windows would not continue one another smoothly.
+    The one next to the newest known frame also sees what is known less than a stride before that: without their velocities there,
+    features with inertia would jump where windows meet.
 
     Parameters
     ----------
