@@ -11,7 +11,7 @@ import pytest
 
 from openmm_trajgan.buffer import WindowBuffer
 from openmm_trajgan.systems import alanine_dipeptide, binding, get_system, trp_cage
-from openmm_trajgan.workflows import collect
+from openmm_trajgan.workflows import collect, worker
 from openmm_trajgan.workflows.estimator import TrajGAN
 
 
@@ -27,7 +27,7 @@ def frames(buffer):
 
 @pytest.mark.parametrize(("system", "n_replicas"), [("alanine_dipeptide", 2), ("triple_well", 3)])
 def test_interrupted_collection_resumes_to_the_same_frames(tmp_path, in_this_process, monkeypatch, system, n_replicas):
-    monkeypatch.setattr(collect, "_FRAMES_PER_CHECKPOINT", 5)
+    monkeypatch.setattr(worker, "_FRAMES_PER_CHECKPOINT", 5)
     options = {"n_replicas": n_replicas, "seed": 1, "executor": in_this_process}
     whole = frames(collect.collect_system(system, tmp_path / "whole", n_frames=20, **options))
     collect.collect_system(system, tmp_path / "parts", n_frames=10, **options)
