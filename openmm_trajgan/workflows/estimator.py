@@ -244,7 +244,9 @@ class TrajGAN:
         reduced = features.reduce(sample)
         with torch.random.fork_rng(devices=[]):  # layers draw their first weights from the global generator only
             torch.random.manual_seed(seeds.integer("weights"))
-            generator = WindowGenerator(features, config, typical_spreads(features, config, reduced)).to(self.device)
+            generator = WindowGenerator(features, config, typical_spreads(features, config, reduced))
+            generator.whiten_inputs(reduced)
+            generator.to(self.device)
             critic = MultiScaleCritic(features, reduced, n_labels=config.n_labels).to(self.device)
         score = None
         if validation is not None:
