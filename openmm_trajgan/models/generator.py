@@ -193,8 +193,8 @@ class WindowGenerator(nn.Module):
         """Let the untrained networks see what each feature on the line has of its own, as large as what it shares with others.
 
         Where two distances are nearly the same, the difference may tell one state from another, and networks to which it is small
-        do not come to see it. So the first weights are multiplied by the inverse Cholesky factors of correlations: of the frames,
-        and of their differences at each step.
+        do not come to see it: inputs should not be correlated (LeCun et al., Efficient BackProp, 1998). So the first weights are
+        multiplied by the inverse Cholesky factors of correlations: of the frames, and of their differences at each step.
 
         Parameters
         ----------

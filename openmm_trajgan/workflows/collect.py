@@ -209,8 +209,9 @@ def collect_system(
                 bar.update(buffer.n_frames - bar.n)
         if interrupted():
             raise KeyboardInterrupt
-        for future in filter(Future.done, futures):
-            future.result()
+        for future in futures:
+            if future.done():  # all of them, unless one failed
+                future.result()
     finally:
         stop.set()
         for future in futures:
