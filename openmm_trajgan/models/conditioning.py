@@ -120,14 +120,14 @@ class CourseEncoder(nn.Module):
         self.reach = nn.ModuleList(nn.Conv1d(size, size, 3, dilation=reach, padding=reach) for reach in reaches)
 
     def forward(
-        self, frames: Float[Tensor, "batch frames embedded"], marks: Bool[Tensor, "batch frames embedded"]
-    ) -> Float[Tensor, "batch frames size"]:
+        self, frames: Float[Tensor, "embedded frames batch"], marks: Bool[Tensor, "embedded frames batch"]
+    ) -> Float[Tensor, "size frames batch"]:
         """Summaries of what is marked of the frames."""
         values = torch.where(marks, frames, 0.0)
-        hidden = self.read(torch.cat([values, marks.to(values.dtype)], dim=-1).transpose(1, 2))
+        hidden = self.read(torch.cat([values, marks.to(values.dtype)]).permute(2, 0, 1))
         for layer in self.reach:
             hidden = hidden + torch.relu(layer(hidden))
-        summaries: Tensor = hidden.transpose(1, 2)
+        summaries: Tensor = hidden.permute(1, 2, 0)
         return summaries
 
 
@@ -140,7 +140,7 @@ class Course:
     windows
         Numbers of the windows, ascending, ``(n,)``.
     summaries
-        Of their frames, ``(n, n_frames, size)``.
+        Of their frames, ``(size, n_frames, n)``.
     """
 
     windows: Tensor
@@ -149,12 +149,12 @@ class Course:
     def first(self, n_windows: int) -> "Course":
         """Return those of the first windows."""
         n = int((self.windows < n_windows).sum())
-        return Course(self.windows[:n], self.summaries[:n])
+        return Course(self.windows[:n], self.summaries[..., :n])
 
     def at(self, times: Tensor, n_windows: int) -> Tensor:
-        """Return the summaries at some times, ``(n_windows, n_times, size)``, with zeros for windows that have none."""
+        """Return the summaries at some times, ``(size, n_times, n_windows)``, with zeros for windows that have none."""
         found = self.summaries[:, times]
-        return found.new_zeros(n_windows, *found.shape[1:]).index_copy(0, self.windows, found)
+        return found.new_zeros(*found.shape[:2], n_windows).index_copy(2, self.windows, found)
 
 
 class Given:
@@ -163,7 +163,7 @@ class Given:
     Parameters
     ----------
     window
-        ``(n_windows, n_frames, n_features)``, reduced coordinates; only what is given is read.
+        ``(n_features, n_frames, n_windows)``, reduced coordinates; only what is given is read.
     mask
         Which features are given, of the same shape.
     course
@@ -172,20 +172,20 @@ class Given:
 
     def __init__(
         self,
-        window: Float[Tensor, "batch frames features"],
-        mask: Bool[Tensor, "batch frames features"],
+        window: Float[Tensor, "features frames batch"],
+        mask: Bool[Tensor, "features frames batch"],
         course: Course | None = None,
     ) -> None:
         self._window, self._mask, self._course = window.clone(), mask, course
-        numbers = torch.arange(mask.shape[1], device=mask.device)
-        anywhere = mask.any(dim=-1)
-        self._before = torch.where(anywhere, numbers, -1).cummax(dim=1).values
-        self._after = torch.where(anywhere, numbers, len(numbers)).flip(1).cummin(dim=1).values.flip(1)
+        numbers = torch.arange(mask.shape[1], device=mask.device)[:, None]
+        anywhere = mask.any(dim=0)
+        self._before = torch.where(anywhere, numbers, -1).cummax(dim=0).values
+        self._after = torch.where(anywhere, numbers, len(numbers)).flip(0).cummin(dim=0).values.flip(0)
 
     def first(self, n_windows: int) -> "Given":
         """Return that of the first windows."""
         course = None if self._course is None else self._course.first(n_windows)
-        return Given(self._window[:n_windows], self._mask[:n_windows], course)
+        return Given(self._window[..., :n_windows], self._mask[..., :n_windows], course)
 
     def around(
         self, times: Tensor, reach: int, base: Tensor, differences: Callable[[Tensor, Tensor, Tensor], Tensor], spread: Tensor
@@ -195,24 +195,24 @@ class Given:
         Returns
         -------
         torch.Tensor
-            ``(n_windows, n_times, 6 n_features + 2 + size)``: differences to the base frames and marks of what is given, before,
+            ``(6 n_features + 2 + size, n_times, n_windows)``: differences to the base frames and marks of what is given, before,
             after and at the time itself, with the distances in time, in units of the reach, of the first two; then the summary.
         """
         last = self._mask.shape[1] - 1
         parts = []
         for side, nearest in ((-1, self._before), (1, self._after)):
-            inside = ((times + side >= 0) & (times + side <= last)).expand(len(self._mask), -1)
-            found = nearest[:, (times + side).clamp(0, last)]
-            distances = (found - times) * side
+            inside = ((times + side >= 0) & (times + side <= last))[:, None]
+            found = nearest[(times + side).clamp(0, last)]
+            distances = (found - times[:, None]) * side
             near = inside & (found >= 0) & (found <= last) & (distances < reach)
-            marks = self._of(self._mask, found.clamp(0, last)) & near[..., None]
+            marks = self._of(self._mask, found.clamp(0, last)) & near
             parts += [torch.where(marks, differences(self._of(self._window, found.clamp(0, last)), base, spread), 0.0), marks]
-            parts.append((near * distances / reach)[..., None])
+            parts.append((near * distances / reach)[None])
         here = self._mask[:, times]
         parts += [torch.where(here, differences(self._window[:, times], base, spread), 0.0), here]
-        parts += [] if self._course is None else [self._course.at(times, len(self._mask))]
-        return torch.cat([part.to(base.dtype) for part in parts], dim=-1)
+        parts += [] if self._course is None else [self._course.at(times, self._mask.shape[2])]
+        return torch.cat([part.to(base.dtype) for part in parts])
 
     @staticmethod
     def _of(tensor: Tensor, frames: Tensor) -> Tensor:
-        return tensor[torch.arange(len(tensor), device=tensor.device)[:, None], frames]
+        return tensor.gather(1, frames.expand(len(tensor), -1, -1))

@@ -3,7 +3,7 @@
 import math
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 
 from openmm_trajgan.schema import FeatureSchema
@@ -11,10 +11,11 @@ from openmm_trajgan.schema import FeatureSchema
 _BEYOND = 0.25  # of the range of the real frames
 
 
-def wrap_angles(
-    differences: Float[Tensor, "*batch features"], periodic: Bool[Tensor, " features"]
-) -> Float[Tensor, "*batch features"]:
-    """Bring differences of reduced angles to the nearest image, (-π, π]; leave the other features alone."""
+def wrap_angles(differences: Float[Tensor, "..."], periodic: Bool[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """Bring differences of reduced angles to the nearest image, (-π, π]; leave the other features alone.
+
+    `periodic` is broadcast to the shape of the differences.
+    """
     if not periodic.any():
         return differences
     turns = torch.ceil(differences.detach() / (2 * math.pi) - 0.5) * periodic
@@ -31,12 +32,17 @@ def embed_angles(
     return torch.cat([reduced[..., ~periodic], torch.sin(angles), torch.cos(angles)], dim=-1)
 
 
+def across(of_features: Shaped[Tensor, " features"], frames: Shaped[Tensor, "..."]) -> Shaped[Tensor, "features ..."]:
+    """Shape a number for each feature so that it is broadcast over frames."""
+    return of_features.view(-1, *[1] * (frames.dim() - 1))
+
+
 class FeatureEncoding(nn.Module):
     """Standardises features on the line and turns periodic ones into radians.
 
     *Reduced* coordinates have one number per feature: zero mean and unit variance on the line, an angle in (-π, π] on the circle.
     *Embedded* coordinates, which networks read, have one number per feature on the line and sine and cosine per angle, so that
-    nothing jumps at ±π.
+    nothing jumps at ±π. Networks work on many frames at once, and on tensors whose last axis is long; there, features come first.
 
     Parameters
     ----------
@@ -86,19 +92,21 @@ class FeatureEncoding(nn.Module):
         features = torch.where(features > greatest, 2 * greatest - features, features)
         return features.clamp(least, greatest)
 
-    def embed(self, reduced: Float[Tensor, "*batch features"]) -> Float[Tensor, "*batch embedded"]:
+    def embed(self, reduced: Float[Tensor, "features ..."]) -> Float[Tensor, "embedded ..."]:
         """Reduced to embedded coordinates; beyond the range of the real frames, networks see the edge of it."""
-        return embed_angles(torch.clamp(reduced, self.low, self.high), self.periodic)
+        on_line, angles = reduced[~self.periodic], reduced[self.periodic]
+        low, high = (across(bound[~self.periodic], reduced) for bound in (self.low, self.high))
+        return torch.cat([torch.clamp(on_line, low, high), torch.sin(angles), torch.cos(angles)])
 
-    def limit(self, reduced: Float[Tensor, "*batch features"]) -> Float[Tensor, "*batch features"]:
+    def limit(self, reduced: Float[Tensor, "features ..."]) -> Float[Tensor, "features ..."]:
         """Bring back what lies beyond the range of the real frames by more than a quarter of it.
 
         More frames than there were to learn from reach a little further than these. What networks say of places they never saw is
         not to be trusted: once in a million frames, a Gaussian that no real frame ever needed was chosen, and was very wide.
         """
-        margin = _BEYOND * (self.high - self.low)
-        return torch.where(self.periodic, reduced, torch.clamp(reduced, self.low - margin, self.high + margin))
+        margin = torch.where(self.periodic, torch.inf, _BEYOND * (self.high - self.low))
+        return torch.clamp(reduced, across(self.low - margin, reduced), across(self.high + margin, reduced))
 
-    def marks(self, mask: Bool[Tensor, "*batch features"]) -> Bool[Tensor, "*batch embedded"]:
+    def marks(self, mask: Bool[Tensor, "features ..."]) -> Bool[Tensor, "embedded ..."]:
         """Turn marks of features into marks of the numbers that networks read."""
-        return torch.cat([mask[..., ~self.periodic], mask[..., self.periodic], mask[..., self.periodic]], dim=-1)
+        return torch.cat([mask[~self.periodic], mask[self.periodic], mask[self.periodic]])

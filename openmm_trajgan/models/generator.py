@@ -14,11 +14,11 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 
 from openmm_trajgan.models.conditioning import Course, CourseEncoder, Given
-from openmm_trajgan.models.encoding import FeatureEncoding, wrap_angles
+from openmm_trajgan.models.encoding import FeatureEncoding, across, wrap_angles
 from openmm_trajgan.models.mixture import ConditionalMixture, Dropout
 
 _START_COMPONENTS = 24
@@ -214,67 +214,72 @@ class WindowGenerator(nn.Module):
     def _conditions(self, window: Tensor, given: Tensor | None) -> Given | None:
         if given is None or self.course is None:
             return None if given is None else Given(window, given)
-        single = (given.any(dim=-1) & ~given.all(dim=-1)).any(dim=1).nonzero()[:, 0]
-        summaries = self.course(self.encoding.embed(window[single]), self.encoding.marks(given[single]))
+        single = (given.any(dim=0) & ~given.all(dim=0)).any(dim=0).nonzero()[:, 0]
+        summaries = self.course(self.encoding.embed(window[..., single]), self.encoding.marks(given[..., single]))
         return Given(window, given, Course(single, summaries))
 
-    def _start_inputs(self, window: Tensor, labels: Tensor | None, given: Given | None) -> tuple[Tensor, Tensor]:
+    def _start_inputs(
+        self, window: Float[Tensor, "features frames batch"], labels: Tensor | None, given: Given | None
+    ) -> tuple[Float[Tensor, "inputs batch"], Float[Tensor, "features batch"]]:
         """Constant, label and given frames; the centre of the features."""
-        base = window.new_zeros(len(window), self.encoding.n_features)
-        parts = [window.new_ones(len(window), 1), *([] if labels is None else [labels])]
+        base = torch.zeros_like(window[:, 0])
+        parts = [window.new_ones(1, window.shape[2]), *([] if labels is None else [labels.t()])]
         if given is not None:
             time = torch.tensor([self.config.context_length], device=window.device)
-            parts.append(
-                given.around(time, self.config.window_length + 1, base[:, None], self._differences, self.start.spread)[:, 0]
-            )
-        return torch.cat(parts, dim=-1), base
+            reach = self.config.window_length + 1
+            parts.append(given.around(time, reach, base[:, None], self._differences, self.start.spread)[:, 0])
+        return torch.cat(parts), base
 
     def _end_inputs(
-        self, window: Float[Tensor, "batch frames features"], known: int, labels: Tensor | None, given: Given | None
-    ) -> tuple[Float[Tensor, "batch inputs"], Float[Tensor, "batch features"]]:
+        self, window: Float[Tensor, "features frames batch"], known: int, labels: Tensor | None, given: Given | None
+    ) -> tuple[Float[Tensor, "inputs batch"], Float[Tensor, "features batch"]]:
         """Newest known frame, embedded, and its differences to earlier ones; `known` frames of the context are real."""
         newest = window[:, self.config.context_length]
         earlier = window[:, self.config.context_length - self.lags]
-        present = self.lags <= known
-        differences = torch.where(present[:, None], self._differences(earlier, newest[:, None], self.end.spread), 0.0)
-        parts = [self.encoding.embed(newest), differences.flatten(1), present.to(window.dtype).expand(len(window), -1)]
-        parts += [] if labels is None else [labels]
+        present = (self.lags <= known)[:, None]
+        differences = torch.where(present, self._differences(earlier, newest[:, None], self.end.spread), 0.0)
+        marks = present.to(window.dtype).expand(-1, newest.shape[1])
+        parts = [self.encoding.embed(newest), differences.transpose(0, 1).flatten(0, 1), marks]
+        parts += [] if labels is None else [labels.t()]
         if given is not None:
             time = torch.tensor([self.config.n_frames - 1], device=window.device)
             around = given.around(time, self.config.window_length, newest[:, None], self._differences, self.end.spread)
             parts.append(around[:, 0])
-        return torch.cat(parts, dim=-1), newest
+        return torch.cat(parts), newest
 
     def _midpoint_inputs(
         self,
-        window: Float[Tensor, "batch frames features"],
+        window: Float[Tensor, "features frames batch"],
         level: int,
         midpoints: _Midpoints,
         labels: Tensor | None,
         given: Given | None,
-    ) -> tuple[Float[Tensor, "rows inputs"], Float[Tensor, "rows features"]]:
+    ) -> tuple[Float[Tensor, "inputs rows"], Float[Tensor, "features rows"]]:
         """Return what the network of a level reads, and the frames between the nearest neighbours that it starts from."""
-        periodic, times = self.encoding.periodic, midpoints.times
+        periodic, times = across(self.encoding.periodic, window), midpoints.times
         left = window.index_select(1, times - self.config.strides[level])
         share = midpoints.share.to(window.dtype)
         middle = left + share * wrap_angles(window.index_select(1, midpoints.right) - left, periodic)
         network = self.midpoints[level]
         assert isinstance(network, ConditionalMixture)
-        present, around = midpoints.present, midpoints.around
-        frames = window.index_select(1, around.flatten()).reshape(len(window), *around.shape, -1)
-        differences = self._differences(frames, middle[:, :, None], network.spread).flatten(2)
-        differences = torch.where(present[..., None].expand(-1, -1, window.shape[-1]).flatten(1), differences, 0.0)
-        shape = (len(window), len(times), -1)
-        parts = [self.encoding.embed(middle), differences, present.to(window.dtype).expand(shape), share.expand(shape)]
-        parts += [] if labels is None else [labels[:, None].expand(shape)]
+        around, present = midpoints.around.t(), midpoints.present.t()[..., None]
+        n_times, n_windows = middle.shape[1:]
+        frames = window.index_select(1, around.flatten()).view(-1, *around.shape, n_windows)
+        differences = torch.where(present, self._differences(frames, middle[:, None], network.spread), 0.0)
+        parts = [
+            self.encoding.embed(middle),
+            differences.transpose(0, 1).flatten(0, 1),
+            present.to(window.dtype).expand(-1, -1, n_windows),
+            share[None].expand(-1, -1, n_windows),
+        ]
+        parts += [] if labels is None else [labels.t()[:, None].expand(-1, n_times, -1)]
         if given is not None:
             parts.append(given.around(times, self.config.strides[level], middle, self._differences, network.spread))
-        return torch.cat(parts, dim=-1).flatten(0, 1), middle.flatten(0, 1)
+        return torch.cat(parts).flatten(1), middle.flatten(1)
 
     def _differences(self, frames: Tensor, base: Tensor, spread: Tensor) -> Tensor:
-        differences = wrap_angles(frames - base, self.encoding.periodic)
-        scales = spread.repeat(differences.shape[-2])  # all features of all neighbours in one long row: loops over two are slow
-        return (differences.flatten(-2) / scales).clamp(-_FARTHEST, _FARTHEST).reshape(differences.shape)
+        differences = wrap_angles(frames - base, across(self.encoding.periodic, frames))
+        return (differences / across(spread, frames)).clamp(-_FARTHEST, _FARTHEST)
 
     def negative_log_likelihood(
         self,
@@ -306,7 +311,8 @@ class WindowGenerator(nn.Module):
         dropout
             For training.
         """
-        config = self.config
+        config, windows = self.config, features_first(windows)
+        given = None if given is None else features_first(given)
         conditions = self._conditions(windows, given)
         inputs, base = self._start_inputs(windows, labels, conditions)
         here = None if given is None else given[:, config.context_length]
@@ -318,19 +324,19 @@ class WindowGenerator(nn.Module):
             every = _midpoints(config, stride, (1, 3), known, windows.device)
             n_midpoints = len(every.times)
             per_window = max(1, min(n_midpoints, frames_per_level // 8))
-            rows = slice(min(len(windows), max(1, frames_per_level // per_window)))
+            n_windows = min(windows.shape[2], max(1, frames_per_level // per_window))
             some = every[torch.randperm(n_midpoints, generator=generator, device=windows.device)[:per_window]]
-            taken = windows[rows]
+            taken = windows[..., :n_windows]
             inputs, middle = self._midpoint_inputs(
                 taken,
                 level,
                 some,
-                None if labels is None else labels[rows],
-                None if conditions is None else conditions.first(len(taken)),
+                None if labels is None else labels[:n_windows],
+                None if conditions is None else conditions.first(n_windows),
             )
             assert isinstance(network, ConditionalMixture)
-            here = None if given is None else given[rows][:, some.times].flatten(0, 1)
-            target = taken[:, some.times].flatten(0, 1)
+            here = None if given is None else given[:, some.times, :n_windows].flatten(1)
+            target = taken[:, some.times].flatten(1)
             loss = loss + network.negative_log_likelihood(inputs, middle, target, here, dropout=dropout)
         return loss
 
@@ -343,10 +349,11 @@ class WindowGenerator(nn.Module):
         given: Bool[Tensor, "batch frames features"] | None = None,
     ) -> Float[Tensor, "batch features"]:
         """Draw the newest known frame of windows, from which trajectories without one begin."""
+        window, now = features_first(window), self.config.context_length
+        given = None if given is None else features_first(given)
         inputs, base = self._start_inputs(window, labels, self._conditions(window, given))
-        now = self.config.context_length
         here, frames = (None, None) if given is None else (given[:, now], window[:, now])
-        return self._kept(self.start.sample(inputs, base, generator, given=here, frames=frames), here, frames)
+        return self._kept(self.start.sample(inputs, base, generator, given=here, frames=frames), here, frames).t()
 
     def sample(
         self,
@@ -380,10 +387,11 @@ class WindowGenerator(nn.Module):
         torch.Tensor
             `window` with its new frames drawn.
         """
+        window = features_first(window).clone()  # the caller keeps what was passed
+        given = None if given is None else features_first(given)
         conditions = self._conditions(window, given)
         last = torch.tensor([self.config.n_frames - 1], device=window.device)
         inputs, newest = self._end_inputs(window, known, labels, conditions)
-        window = window.clone()  # the caller keeps what was passed
         window = self._drawn(self.end, window, last, inputs, newest, given, generator, differentiable)
         for level, (network, stride) in enumerate(zip(self.midpoints, self.config.strides, strict=True)):
             assert isinstance(network, ConditionalMixture)
@@ -393,7 +401,7 @@ class WindowGenerator(nn.Module):
                     continue
                 inputs, middle = self._midpoint_inputs(window, level, midpoints, labels, conditions)
                 window = self._drawn(network, window, midpoints.times, inputs, middle, given, generator, differentiable)
-        return window
+        return window.permute(2, 1, 0)
 
     def _drawn(
         self,
@@ -407,17 +415,22 @@ class WindowGenerator(nn.Module):
         differentiable: bool,
     ) -> Tensor:
         """Return the window with the frames at some times drawn."""
-        here, frames = (None, None) if given is None else (given[:, times].flatten(0, 1), window[:, times].flatten(0, 1))
+        here, frames = (None, None) if given is None else (given[:, times].flatten(1), window[:, times].flatten(1))
         drawn = network.sample(inputs, base, generator, given=here, frames=frames, differentiable=differentiable)
         drawn = self._kept(drawn, here, frames)
         if differentiable:  # the old tensor is part of the graph already
             window = window.clone()
-        return window.index_copy_(1, times, drawn.reshape(len(window), -1, window.shape[-1]))
+        return window.index_copy_(1, times, drawn.view(len(window), -1, window.shape[2]))
 
     def _kept(self, drawn: Tensor, given: Tensor | None, frames: Tensor | None) -> Tensor:
         """Return drawn frames near the range of the real ones, and what is given as it is."""
         limited = self.encoding.limit(drawn)
         return limited if given is None or frames is None else torch.where(given, frames, limited)
+
+
+def features_first(windows: Shaped[Tensor, "batch frames features"]) -> Shaped[Tensor, "features frames batch"]:
+    """Return windows as the networks work on them, whose last axis is long: loops over few features would take most of the time."""
+    return windows.permute(2, 1, 0).contiguous()
 
 
 def typical_spreads(

@@ -93,48 +93,47 @@ class ConditionalMixture(nn.Module):
         self.linear_given = nn.Parameter(torch.zeros_like(self.linear.weight)) if own else None
         self.slopes_given = nn.Parameter(torch.zeros_like(self.slopes)) if own else None
 
-    def _read(self, inputs: Float[Tensor, "batch inputs"], dropout: Dropout | None = None) -> Float[Tensor, "batch hidden"]:
+    def _read(self, inputs: Float[Tensor, "inputs rows"], dropout: Dropout | None = None) -> Float[Tensor, "hidden rows"]:
         """Last hidden layer before its nonlinearity, of the inputs alone."""
-        hidden = nn.functional.silu(nn.functional.linear(inputs, self.first.weight[:, : inputs.shape[1]], self.first.bias))
-        read: Tensor = self.second(hidden if dropout is None else dropout(hidden))
-        return read
+        hidden = nn.functional.silu(_affine(self.first.weight[:, : len(inputs)], inputs, self.first.bias))
+        return _affine(self.second.weight, hidden if dropout is None else dropout(hidden), self.second.bias)
 
     def _linear_part(
-        self, inputs: Float[Tensor, "batch inputs"], conditioned: bool
-    ) -> tuple[Float[Tensor, "batch features"], Float[Tensor, "earlier numbers features"]]:
+        self, inputs: Float[Tensor, "inputs rows"], conditioned: bool
+    ) -> tuple[Float[Tensor, "features rows"], Float[Tensor, "earlier numbers features"]]:
         """Part of the means that is linear in the inputs, and slopes of the features behind each, zero for the others."""
         weight, slopes = self.linear.weight, self.slopes
         if conditioned and self.linear_given is not None and self.slopes_given is not None:
             weight, slopes = self.linear_given, self.slopes_given
-        return nn.functional.linear(inputs, weight[:, : inputs.shape[1]]), slopes.transpose(0, 1).triu(1).transpose(0, 1)
+        return weight[:, : len(inputs)] @ inputs, slopes.transpose(0, 1).triu(1).transpose(0, 1)
 
     def _places(
-        self, offsets: Float[Tensor, "*batch"], spread: Float[Tensor, "..."], periodic: Bool[Tensor, "..."]
-    ) -> Float[Tensor, "*batch numbers"]:
+        self, offsets: Float[Tensor, "... rows"], spread: Float[Tensor, "..."], periodic: Bool[Tensor, "..."]
+    ) -> Float[Tensor, "... numbers rows"]:
         """Numbers that tell where features are, which do not jump at half a turn."""
         on_line = offsets / spread
         if not self.any_periodic:
-            return on_line[..., None]
+            return on_line.unsqueeze(-2)
         return torch.stack(
             [
                 torch.where(periodic, torch.sin(offsets) / spread, on_line),
                 torch.where(periodic, (torch.cos(offsets) - 1) / spread, 0.0),
             ],
-            dim=-1,
+            dim=-2,
         )
 
     def _described(
         self,
-        outputs: Float[Tensor, "*batch outputs"],
+        outputs: Float[Tensor, "outputs ... rows"],
         linear: Float[Tensor, "..."],
         spread: Float[Tensor, "..."],
         periodic: Bool[Tensor, "..."],
-    ) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch"]]:
+    ) -> tuple[Float[Tensor, "... rows"], Float[Tensor, "... rows"]]:
         """Mean offsets (reduced) and log deviations (units of spread) of components."""
-        means = spread * (outputs[..., 1] + linear)
-        log_deviations = _MIN_LOG_RESIDUAL + nn.functional.softplus(outputs[..., 2] - _MIN_LOG_RESIDUAL)
+        means = spread * (outputs[1] + linear)
+        log_deviations = _MIN_LOG_RESIDUAL + nn.functional.softplus(outputs[2] - _MIN_LOG_RESIDUAL)
         if self.any_periodic:
-            means = torch.where(periodic, torch.atan2(means, 1 + spread * outputs[..., 3]), means)
+            means = torch.where(periodic, torch.atan2(means, 1 + spread * outputs[3]), means)
             ceiling = math.log(_MAX_ANGULAR_SPREAD) - torch.log(spread)
             bounded = ceiling - nn.functional.softplus(ceiling - log_deviations)
             log_deviations = torch.where(periodic, bounded, log_deviations)
@@ -142,75 +141,75 @@ class ConditionalMixture(nn.Module):
 
     def components(
         self,
-        inputs: Float[Tensor, "batch inputs"],
-        offsets: Float[Tensor, "batch features"],
+        inputs: Float[Tensor, "inputs rows"],
+        offsets: Float[Tensor, "features rows"],
         dropout: Dropout | None = None,
         *,
         conditioned: bool = False,
     ) -> tuple[
-        Float[Tensor, "batch components features"],
-        Float[Tensor, "batch components features"],
-        Float[Tensor, "batch components features"],
+        Float[Tensor, "features components rows"],
+        Float[Tensor, "features components rows"],
+        Float[Tensor, "features components rows"],
     ]:
         """Log weights, mean offsets (reduced) and log deviations (units of spread), given the offsets of the features before.
 
         Where something of a window is given, it is `conditioned`.
         """
         read, (linear, slopes) = self._read(inputs, dropout), self._linear_part(inputs, conditioned)
-        places = self._places(offsets[:, :-1], self.spread[:-1], self.periodic[:-1])
-        read = read[:, None]
+        spread, periodic = self.spread[:, None], self.periodic[:, None]
+        places = self._places(offsets[:-1], spread[:-1], periodic[:-1])
         if self.tell is not None:
-            told = torch.einsum("bfn,fnh->bfh", places.clamp(-_FARTHEST, _FARTHEST), self.tell).cumsum(dim=1)
-            read = read + nn.functional.pad(told, (0, 0, 1, 0))
+            told = torch.einsum("fnr,fnh->fhr", places.clamp(-_FARTHEST, _FARTHEST), self.tell).cumsum(dim=0)
+            read = read + nn.functional.pad(told, (0, 0, 0, 0, 1, 0))
         hidden = nn.functional.silu(read)
         if dropout is not None:
             hidden = dropout(hidden)
-        linear = linear + torch.einsum("bfn,fng->bg", places, slopes)
-        outputs = self._outputs(hidden).transpose(1, 2)
-        means, log_deviations = self._described(outputs, linear[:, None], self.spread, self.periodic)
-        return outputs[..., 0].log_softmax(dim=1), means, log_deviations
+        linear = linear + torch.einsum("fnr,fng->gr", places, slopes)
+        outputs = self._outputs(hidden).movedim(2, 0)
+        means, log_deviations = self._described(outputs, linear[:, None], spread[..., None], periodic[..., None])
+        return outputs[0].log_softmax(dim=1), means, log_deviations
 
-    def _outputs(self, hidden: Float[Tensor, "batch told hidden"]) -> Float[Tensor, "batch features components outputs"]:
+    def _outputs(self, hidden: Float[Tensor, "... hidden rows"]) -> Float[Tensor, "features components outputs rows"]:
         """Return what describes each component of each feature, from a hidden layer for each or one for all."""
         if self.tell is None:
-            outputs: Tensor = self.describe(hidden[:, 0])
+            outputs = _affine(self.describe.weight, hidden, self.describe.bias)
         else:
-            weight = self.describe.weight.reshape(self.n_features, -1, hidden.shape[2])
-            outputs = torch.einsum("bfh,foh->bfo", hidden, weight).flatten(1) + self.describe.bias
-        return outputs.reshape(len(hidden), self.n_features, self.n_components, -1)
+            weight = self.describe.weight.view(self.n_features, -1, self.describe.in_features)
+            outputs = torch.baddbmm(self.describe.bias.view(self.n_features, -1, 1), weight, hidden)
+        return outputs.reshape(self.n_features, self.n_components, -1, hidden.shape[-1])
 
     def negative_log_likelihood(
         self,
-        inputs: Float[Tensor, "batch inputs"],
-        base: Float[Tensor, "batch features"],
-        frames: Float[Tensor, "batch features"],
-        given: Bool[Tensor, "batch features"] | None = None,
+        inputs: Float[Tensor, "inputs rows"],
+        base: Float[Tensor, "features rows"],
+        frames: Float[Tensor, "features rows"],
+        given: Bool[Tensor, "features rows"] | None = None,
         *,
         dropout: Dropout | None = None,
     ) -> Float[Tensor, ""]:
-        """Mean over the batch of −ln p(frame | inputs) per frame, in units where `spread` is 1 and without the (2π)^½ factors.
+        """Mean over the rows of −ln p(frame | inputs) per frame, in units where `spread` is 1 and without the (2π)^½ factors.
 
         Features marked as `given` are conditions: only the densities of the others, each given the features before it, count.
         """
-        offsets = wrap_angles(frames - base, self.periodic)
+        offsets = wrap_angles(frames - base, self.periodic[:, None])
         log_weights, means, log_deviations = self.components(inputs, offsets, dropout, conditioned=given is not None)
-        distances = wrap_angles(offsets[:, None] - means, self.periodic) / self.spread
+        distances = wrap_angles(offsets[:, None] - means, self.periodic[:, None, None]) / self.spread[:, None, None]
         log_densities = -0.5 * (distances * torch.exp(-log_deviations)).square() - log_deviations
         log_likelihoods = (log_weights + log_densities).logsumexp(dim=1)
         if given is not None:
             log_likelihoods = log_likelihoods * ~given
-        return -log_likelihoods.sum(dim=1).mean()
+        return -log_likelihoods.sum(dim=0).mean()
 
     def sample(
         self,
-        inputs: Float[Tensor, "batch inputs"],
-        base: Float[Tensor, "batch features"],
+        inputs: Float[Tensor, "inputs rows"],
+        base: Float[Tensor, "features rows"],
         generator: torch.Generator,
         *,
-        given: Bool[Tensor, "batch features"] | None = None,
-        frames: Float[Tensor, "batch features"] | None = None,
+        given: Bool[Tensor, "features rows"] | None = None,
+        frames: Float[Tensor, "features rows"] | None = None,
         differentiable: bool = False,
-    ) -> Float[Tensor, "batch features"]:
+    ) -> Float[Tensor, "features rows"]:
         """Draw one frame per row.
 
         Features marked as `given` keep their values in `frames`, and the features after them are drawn given them. With
@@ -220,42 +219,43 @@ class ConditionalMixture(nn.Module):
         hidden, (linear, slopes) = self._read(inputs), self._linear_part(inputs, given is not None)
         uniform = torch.rand(base.shape, generator=generator, device=base.device, dtype=base.dtype)
         noise = torch.randn(base.shape, generator=generator, device=base.device, dtype=base.dtype)
-        known = None if given is None or frames is None else wrap_angles(frames - base, self.periodic)
+        known = None if given is None or frames is None else wrap_angles(frames - base, self.periodic[:, None])
         weights, biases = (part.chunk(self.n_features) for part in (self.describe.weight, self.describe.bias))
-        of_all = None if self.tell is not None else self._outputs(nn.functional.silu(hidden)[:, None])
+        of_all = None if self.tell is not None else self._outputs(nn.functional.silu(hidden))
         offsets: list[Tensor] = []
         for i in range(self.n_features):
             if of_all is None:
-                outputs = nn.functional.linear(nn.functional.silu(hidden), weights[i], biases[i])
-                outputs = outputs.reshape(len(inputs), self.n_components, -1)
+                outputs = _affine(weights[i], nn.functional.silu(hidden), biases[i])
+                outputs = outputs.view(self.n_components, -1, outputs.shape[1])
             else:
-                outputs = of_all[:, i]
-            chosen = _chosen(outputs, uniform[:, i : i + 1], differentiable)
-            mean, log_deviation = self._described(chosen, linear[:, i], self.spread[i], self.periodic[i])
-            offset = mean + self.spread[i] * log_deviation.exp() * noise[:, i]
+                outputs = of_all[i]
+            chosen = _chosen(outputs, uniform[i], differentiable)
+            mean, log_deviation = self._described(chosen, linear[i], self.spread[i], self.periodic[i])
+            offset = mean + self.spread[i] * log_deviation.exp() * noise[i]
             if given is not None and known is not None:
-                offset = torch.where(given[:, i], known[:, i], offset)
+                offset = torch.where(given[i], known[i], offset)
             offsets.append(offset)
             if i + 1 < self.n_features:
                 place = self._places(offset, self.spread[i], self.periodic[i])
-                hidden = hidden if self.tell is None else hidden + place.clamp(-_FARTHEST, _FARTHEST) @ self.tell[i]
-                linear = linear + place @ slopes[i]
-        drawn = wrap_angles(base + torch.stack(offsets, dim=1), self.periodic)
+                hidden = hidden if self.tell is None else hidden + self.tell[i].t() @ place.clamp(-_FARTHEST, _FARTHEST)
+                linear = linear + slopes[i].t() @ place
+        drawn = wrap_angles(base + torch.stack(offsets), self.periodic[:, None])
         return drawn if given is None or frames is None else torch.where(given, frames, drawn)
 
 
+def _affine(weight: Tensor, inputs: Float[Tensor, "inputs rows"], bias: Tensor) -> Float[Tensor, "outputs rows"]:
+    return torch.addmm(bias[:, None], weight, inputs)
+
+
 def _chosen(
-    outputs: Float[Tensor, "batch components outputs"], uniform: Float[Tensor, "batch 1"], differentiable: bool
-) -> Float[Tensor, "batch outputs"]:
+    outputs: Float[Tensor, "components outputs rows"], uniform: Float[Tensor, " rows"], differentiable: bool
+) -> Float[Tensor, "outputs rows"]:
     """Draw one component per row by the weights, whose logarithms are the first outputs, and return its outputs."""
-    logits = outputs[..., 0]
-    by_component = logits.detach().t().contiguous()  # loops over many rows are faster than those over few components
-    cumulative = torch.exp(by_component - by_component.amax(dim=0)).cumsum(dim=0)
-    chosen = (cumulative < uniform[:, 0] * cumulative[-1]).sum(dim=0)
-    n_components = outputs.shape[1]
+    logits = outputs[:, 0]
+    cumulative = torch.exp(logits.detach() - logits.detach().amax(dim=0)).cumsum(dim=0)
+    chosen = (cumulative < uniform * cumulative[-1]).sum(dim=0)
     if differentiable:
-        weights = logits.softmax(dim=1)
-        choice = nn.functional.one_hot(chosen, n_components).to(weights.dtype) - weights.detach() + weights
-        return (choice[..., None] * outputs).sum(dim=1)
-    firsts = torch.arange(0, chosen.numel() * n_components, n_components, device=chosen.device)
-    return outputs.flatten(0, 1).index_select(0, firsts + chosen)
+        weights = logits.softmax(dim=0)
+        choice = nn.functional.one_hot(chosen, len(outputs)).t().to(weights.dtype) - weights.detach() + weights
+        return (choice[:, None] * outputs).sum(dim=0)
+    return outputs.gather(0, chosen.expand(1, *outputs.shape[1:]))[0]

@@ -44,7 +44,7 @@ class MixtureDensityNetwork:
         for step in range(self.steps):
             optimizer.param_groups[0]["lr"] = 2e-3 * (1 - step / self.steps)
             frames = self.encoding.reduce(torch.from_numpy(windows.sample(1024, rng)))
-            loss = self.network.negative_log_likelihood(self._inputs(frames[:, :-1]), frames[:, -2], frames[:, -1])
+            loss = self.network.negative_log_likelihood(self._inputs(frames[:, :-1]), frames[:, -2].t(), frames[:, -1].t())
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -54,7 +54,7 @@ class MixtureDensityNetwork:
     def _inputs(self, frames: torch.Tensor) -> torch.Tensor:
         newest = frames[:, -1]
         earlier = wrap_angles(frames[:, :-1] - newest[:, None], self.encoding.periodic) / self.spread
-        return torch.cat([self.encoding.embed(newest), earlier.flatten(1)], dim=1)
+        return torch.cat([self.encoding.embed(newest.t()), earlier.flatten(1).t()])
 
     @torch.no_grad()
     def generate(self, n_frames: int, n_trajectories: int, seed: int) -> FeatureTrajectories:
@@ -64,7 +64,7 @@ class MixtureDensityNetwork:
         recent = self.encoding.reduce(begun[:, 1:])
         frames = np.empty((n_trajectories, n_frames, self.encoding.n_features), np.float32)
         for frame in range(n_frames):
-            following = self.network.sample(self._inputs(recent), recent[:, -1], noise)
+            following = self.network.sample(self._inputs(recent), recent[:, -1].t(), noise).t()
             recent = torch.cat([recent[:, 1:], following[:, None]], dim=1)
             frames[:, frame] = self.encoding.restore(following).numpy()
         return FeatureTrajectories(frames, self.schema)

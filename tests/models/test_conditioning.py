@@ -70,7 +70,7 @@ def test_numbers_somewhat_outside_are_extrapolated():
 
 
 def differences(frames, base, spread):
-    return (frames - base) / spread
+    return (frames - base) / spread[:, None, None]
 
 
 def test_what_is_given_around_a_frame_by_hand():
@@ -79,32 +79,32 @@ def test_what_is_given_around_a_frame_by_hand():
     Frame 3 sees frame 1 two frames before it and frame 4 one after it; itself it is not given. Frame 4 does not see frame 1, three
     before it, but frame 6 two after it, and what is given of itself. Frame 7, the last one, sees frame 6 before it.
     """
-    window = torch.full((1, 8, 2), math.nan)
-    window[0, 1], window[0, 4, 0], window[0, 6, 1] = torch.tensor([5.0, 6.0]), 7.0, 8.0
-    base = torch.ones(1, 3, 2)
+    window = torch.full((2, 8, 1), math.nan)
+    window[:, 1, 0], window[0, 4, 0], window[1, 6, 0] = torch.tensor([5.0, 6.0]), 7.0, 8.0
+    base = torch.ones(2, 3, 1)
     around = Given(window, ~window.isnan()).around(torch.tensor([3, 4, 7]), 3, base, differences, torch.tensor([2.0, 2.0]))
     third, two_thirds, nothing = 1 / 3, 2 / 3, [0.0] * 5
     frame_3 = [2.0, 2.5, 1, 1, two_thirds, 3.0, 0, 1, 0, third, *nothing[:4]]
     frame_4 = [*nothing, 0, 3.5, 0, 1, two_thirds, 3.0, 0, 1, 0]
     frame_7 = [0, 3.5, 0, 1, third, *nothing, *nothing[:4]]
-    torch.testing.assert_close(around, torch.tensor([[frame_3, frame_4, frame_7]]))
+    torch.testing.assert_close(around, torch.tensor([frame_3, frame_4, frame_7]).t()[..., None])
 
 
 def test_windows_have_what_is_given_in_places_of_their_own():
-    window = torch.arange(12.0).reshape(2, 6, 1)
-    mask = torch.zeros(2, 6, 1, dtype=torch.bool)
-    mask[0, 0] = mask[1, 5] = True
-    around = Given(window, mask).around(torch.tensor([2]), 4, torch.zeros(2, 1, 1), differences, torch.ones(1))
+    window = torch.arange(12.0).reshape(2, 6).t()[None]
+    mask = torch.zeros(1, 6, 2, dtype=torch.bool)
+    mask[:, 0, 0] = mask[:, 5, 1] = True
+    around = Given(window, mask).around(torch.tensor([2]), 4, torch.zeros(1, 1, 2), differences, torch.ones(1))
     before, after = [0.0, 1.0, 0.5], [11.0, 1.0, 0.75]
     nothing = [0.0, 0.0, 0.0]
-    torch.testing.assert_close(around[:, 0], torch.tensor([[*before, *nothing, 0, 0], [*nothing, *after, 0, 0]]))
+    torch.testing.assert_close(around[:, 0].t(), torch.tensor([[*before, *nothing, 0, 0], [*nothing, *after, 0, 0]]))
 
 
 def test_later_changes_of_the_window_are_not_seen():
     window, mask = torch.zeros(1, 4, 1), torch.ones(1, 4, 1, dtype=torch.bool)
     given = Given(window, mask)
     window.fill_(9.0)
-    assert given.around(torch.tensor([1]), 2, torch.zeros(1, 1, 1), differences, torch.ones(1))[0, 0, -2] == 0
+    assert given.around(torch.tensor([1]), 2, torch.zeros(1, 1, 1), differences, torch.ones(1))[-2, 0, 0] == 0
 
 
 def test_a_summary_sees_the_whole_course_of_single_features_and_nothing_else():
@@ -112,21 +112,21 @@ def test_a_summary_sees_the_whole_course_of_single_features_and_nothing_else():
     torch.manual_seed(0)
     encoder = CourseEncoder(n_embedded=2, window_length=20, size=16)
     frames, marks = torch.randn(2, 21, 2), torch.zeros(2, 21, 2, dtype=torch.bool)
-    marks[..., 0] = True
-    frames[..., 1] = math.nan
+    marks[0] = True
+    frames[1] = math.nan
     summaries = encoder(frames, marks)
     for time in (0, 9, 20):
         changed = frames.clone()
         changed[0, time, 0] += 1
         seen = encoder(changed, marks) != summaries
-        assert seen[0].any(dim=-1).all()
-        assert not seen[1].any()
+        assert seen[..., 0].any(dim=0).all()
+        assert not seen[..., 1].any()
 
 
 def test_summaries_are_those_of_their_windows():
     """Windows 1 and 3 of four have one; of the first three only window 1."""
     course = Course(torch.tensor([1, 3]), torch.arange(12.0).reshape(2, 3, 2))
-    nothing, one, three = torch.zeros(1, 2), torch.tensor([[4.0, 5.0]]), torch.tensor([[10.0, 11.0]])
+    nothing, one, three = torch.zeros(2, 1), torch.tensor([[4.0], [10.0]]), torch.tensor([[5.0], [11.0]])
     times = torch.tensor([2])
-    torch.testing.assert_close(course.at(times, 4), torch.stack([nothing, one, nothing, three]))
-    torch.testing.assert_close(course.first(3).at(times, 3), torch.stack([nothing, one, nothing]))
+    torch.testing.assert_close(course.at(times, 4), torch.stack([nothing, one, nothing, three], dim=-1))
+    torch.testing.assert_close(course.first(3).at(times, 3), torch.stack([nothing, one, nothing], dim=-1))

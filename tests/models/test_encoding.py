@@ -30,12 +30,12 @@ def test_wrapping_leaves_features_on_the_line_alone(encoding):
 
 
 def test_beyond_the_training_range_networks_see_its_edge(encoding):
-    seen = encoding.embed(encoding.reduce(torch.tensor([[2.2, 0.0], [2.5, 0.0], [9.0, 0.0], [-9.0, 0.0]])))[:, 0]
+    seen = encoding.embed(encoding.reduce(torch.tensor([[2.2, 0.0], [2.5, 0.0], [9.0, 0.0], [-9.0, 0.0]])).t())[0]
     torch.testing.assert_close(seen, torch.tensor([0.4, 1.0, 1.0, -1.0]))
 
 
 def test_networks_see_one_number_on_the_line_and_two_of_an_angle(encoding):
-    assert encoding.embed(torch.zeros(5, 2)).shape == (5, encoding.n_embedded) == (5, 3)
+    assert encoding.embed(torch.zeros(2, 5)).shape == (encoding.n_embedded, 5) == (3, 5)
 
 
 @pytest.mark.parametrize("value", [1.0, 300.0])

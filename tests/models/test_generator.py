@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from openmm_trajgan.models.encoding import FeatureEncoding
-from openmm_trajgan.models.generator import GeneratorConfig, WindowGenerator, typical_spreads
+from openmm_trajgan.models.generator import GeneratorConfig, WindowGenerator, features_first, typical_spreads
 from openmm_trajgan.schema import FeatureSchema
 
 LENGTHS = (4, 5, 7, 16, 40, 100)
@@ -75,7 +75,7 @@ def test_midpoints_start_between_their_neighbours_however_close_the_right_one_is
     """Features that grow by 0.01 a frame: the frame between the neighbours at its own time has the true value."""
     generator = make_generator(window_length=11)
     line = 0.01 * torch.arange(16.0)[None, :, None].expand(3, -1, 2)
-    bases = {}
+    bases, given = {}, torch.ones(2, 16, 3, dtype=torch.bool)
     write = generator._drawn
 
     def remember(network, window, times, inputs, base, *others):
@@ -84,9 +84,9 @@ def test_midpoints_start_between_their_neighbours_however_close_the_right_one_is
         ):  # 3 embedded coordinates, 2 features of each neighbour, their marks, the fifth right beside
             stride = generator.config.strides[list(generator.midpoints).index(network)]
             n_neighbours = 8 + len(generator.config.lags(stride))
-            assert (inputs[:, 3 + n_neighbours * 2 + 4] == 1).all(), "the neighbour on the right is seen, too"
-        bases.update(zip(times.tolist(), base.reshape(3, len(times), 2).unbind(1), strict=True))
-        return write(network, line.clone(), times, inputs, base, torch.ones_like(line, dtype=torch.bool), *others[1:])
+            assert (inputs[3 + n_neighbours * 2 + 4] == 1).all(), "the neighbour on the right is seen, too"
+        bases.update(zip(times.tolist(), base.view(2, len(times), 3).permute(2, 1, 0).unbind(1), strict=True))
+        return write(network, features_first(line), times, inputs, base, given, *others[1:])
 
     monkeypatch.setattr(generator, "_drawn", remember)
     generator.sample(line.clone(), 4, seeded())
@@ -233,7 +233,7 @@ def test_given_frames_change_what_is_drawn_beside_them(make_generator, begun):
     second = generator.sample(windows, 4, seeded(), given=mask)
     assert (first[:, -1] != second[:, -1]).all(), "the last frame knows it"
     assert (first[:, 12] != second[:, 12]).all(), "the frame half-way knows it"
-    ends = [generator._end_inputs(w, 4, None, None)[0] for w in (first, windows)]
+    ends = [generator._end_inputs(features_first(w), 4, None, None)[0] for w in (first, windows)]
     assert (ends[0] == ends[1]).all(), "without the inputs for given frames nothing of it is seen"
 
 
