@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from openmm_trajgan.buffer import WindowBuffer
+from openmm_trajgan.errors import NonFiniteError
 from openmm_trajgan.systems import alanine_dipeptide, binding, get_system, trp_cage
 from openmm_trajgan.workflows import collect, worker
 from openmm_trajgan.workflows.estimator import TrajGAN
@@ -259,6 +260,20 @@ def test_a_stopped_collection_ends_at_once_and_loses_no_frame(tmp_path, started,
     )
     assert (resumed[0] == whole[0]).all()
     assert (resumed[1] == whole[1]).all()
+
+
+def test_a_simulation_that_fails_ends_the_others_with_its_message(tmp_path, in_this_process, monkeypatch):
+    begun = []
+
+    def fail(name, out, stream, *others):
+        begun.append(stream)
+        time.sleep(0.2)
+        raise NonFiniteError(f"{stream}: positions are not finite")
+
+    monkeypatch.setattr(collect, "simulate_replicas", fail)
+    with pytest.raises(NonFiniteError, match="replica0000: positions are not finite"):
+        collect.collect_system("alanine_dipeptide", tmp_path / "b", n_frames=5, n_replicas=50, seed=1, executor=in_this_process)
+    assert len(begun) < 50, "those that waited are not begun"
 
 
 def test_a_killed_collection_leaves_no_simulation_behind(started):
