@@ -28,6 +28,7 @@ _SHORT = 2  # frames; strides up to here, three quarters of all frames, are simp
 _COURSE = 16  # numbers that summarise, at a frame, the course of single features that are given
 _REACHES = (1, 2, 3, 5)  # strides from a midpoint to the neighbours it sees on either side
 _OF_ITS_OWN = 1e-4  # share of its variance that no feature is supposed to have in common with others
+_LARGEST_VIEW = 10.0  # times; how much larger than it is networks see what a feature has of its own, at most
 
 
 @dataclass(frozen=True)
@@ -459,10 +460,16 @@ def _deviations(
 def _whitening(
     deviations: Float[Tensor, "rows features"], periodic: Bool[Tensor, " features"]
 ) -> Float[Tensor, "features features"]:
-    """Matrix that leaves of each feature on the line what those before it do not tell, with its variance; 1 for the others."""
+    """Matrix that leaves of each feature on the line what those before it do not tell, with its variance; 1 for the others.
+
+    It is magnified ten times at most: of copies, networks that learn from them would be shown the first difference that is drawn a
+    hundred times as large.
+    """
     own = torch.eye(len(periodic), dtype=torch.float64)
     scaled = deviations.double() / deviations.double().square().mean(dim=0).sqrt().clamp_min(1e-12)
     apart = periodic | periodic[:, None] | own.bool()
     correlations = torch.where(apart, own, (1 - _OF_ITS_OWN) * (scaled.T @ scaled / len(scaled)))
-    whitening: Tensor = torch.linalg.solve_triangular(torch.linalg.cholesky(correlations), own, upper=False)
+    factor = torch.linalg.cholesky(correlations)
+    magnified = (_LARGEST_VIEW * factor.diagonal()).clamp_max(1.0)
+    whitening: Tensor = magnified[:, None] * torch.linalg.solve_triangular(factor, own, upper=False)
     return whitening.to(deviations.dtype)

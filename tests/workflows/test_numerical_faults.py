@@ -52,9 +52,11 @@ def test_a_number_that_is_not_finite_is_named_with_frame_feature_and_stream(tmp_
         fit()
 
 
-def test_duplicated_features_break_no_training():
-    x = process()
-    gan = fitted(np.concatenate([x, x, -x], axis=1))
+@pytest.mark.parametrize("steps", [6, 150])
+@pytest.mark.parametrize("deviation", [0.0, 0.03])
+def test_copies_of_features_break_no_training(deviation, steps):
+    x, noise = process(), deviation * np.random.default_rng(1).normal(size=(2, 300, 1))
+    gan = fitted(np.concatenate([x, x + noise[0], -x + noise[1]], axis=1), steps=steps)
     values = drawn(gan)
     assert np.isfinite(values).all()
     assert gan.training_record["n_skipped"] == 0
