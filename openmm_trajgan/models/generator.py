@@ -26,9 +26,7 @@ _FARTHEST = 50.0  # spreads; a network must not be asked about more distant neig
 _LARGEST = 2**31 - 1  # of any size
 _SHORT = 2  # frames; strides up to here, three quarters of all frames, are simple and have networks half as large
 _COURSE = 16  # numbers that summarise, at a frame, the course of single features that are given
-_REACHES = (1, 2, 3, 5)  # strides from a midpoint to the neighbours it sees on either side
-_OF_ITS_OWN = 1e-4  # share of its variance that no feature is supposed to have in common with others
-_LARGEST_VIEW = 10.0  # times; how much larger than it is networks see what a feature has of its own, at most
+REACHES = (1, 2, 3, 5)  # strides from a midpoint to the neighbours it sees on either side
 
 
 @dataclass(frozen=True)
@@ -89,7 +87,7 @@ class GeneratorConfig:
 
 @dataclass(frozen=True, eq=False)
 class _Midpoints:
-    """Frames that lie between known ones, with the neighbours they are drawn in view of: `_REACHES` strides before and after them.
+    """Frames that lie between known ones, with the neighbours they are drawn in view of: `REACHES` strides before and after them.
 
     The one next to the newest known frame also sees what is known less than a stride before that: without their velocities there,
     features with inertia would jump where windows meet.
@@ -130,9 +128,9 @@ def _midpoints(config: GeneratorConfig, stride: int, firsts: tuple[int, ...], kn
     second = times // stride % 4 == 3
     times = now + times
     gap = (last - times).clamp_max(stride)  # to the right neighbour; only the last frame breaks the grid
-    reaches = torch.tensor(_REACHES)
+    reaches = torch.tensor(REACHES)
     around = times[:, None] + stride * torch.cat([-reaches, reaches])
-    around[:, len(_REACHES)] = times + gap
+    around[:, len(REACHES)] = times + gap
     present = second[:, None] | (reaches != 2).repeat(2) | (around <= now)
     before = now - torch.tensor(config.lags(stride), dtype=torch.long).expand(len(times), -1)
     beside = (times == now + stride)[:, None].expand_as(before)
@@ -156,7 +154,7 @@ class WindowGenerator(nn.Module):
         Sizes.
     spreads
         Typical deviation at each step, ``(2 + n_strides, n_features)``: of a frame from the centre, of the last frame from the
-        first, of a midpoint from the middle of its neighbours, coarse to fine; see `typical_spreads`.
+        first, of a midpoint from the middle of its neighbours, coarse to fine; see `openmm_trajgan.models.scales.typical_spreads`.
     """
 
     lags: Tensor
@@ -176,7 +174,7 @@ class WindowGenerator(nn.Module):
         )
         n_inputs = n_embedded + len(lags) * (n_features + 1) + config.n_labels + n_given
         self.end = ConditionalMixture(periodic, n_inputs, spreads[1], **sizes)
-        n_inputs = n_embedded + 2 * len(_REACHES) * (n_features + 1) + 1 + config.n_labels + n_given
+        n_inputs = n_embedded + 2 * len(REACHES) * (n_features + 1) + 1 + config.n_labels + n_given
         self.midpoints = nn.ModuleList(
             ConditionalMixture(
                 periodic,
@@ -188,29 +186,6 @@ class WindowGenerator(nn.Module):
             for stride, spread in zip(config.strides, spreads[2:], strict=True)
         )
         nn.init.normal_(self.start.describe.bias, std=1.0)  # components must begin apart to share the work
-
-    @torch.no_grad()
-    def whiten_inputs(self, windows: Float[Tensor, "batch frames features"]) -> None:
-        """Let the untrained networks see what each feature on the line has of its own, as large as what it shares with others.
-
-        Where two distances are nearly the same, the difference may tell one state from another, and networks to which it is small
-        do not come to see it: inputs should not be correlated (LeCun et al., Efficient BackProp, 1998). So the first weights are
-        multiplied by the inverse Cholesky factors of correlations: of the frames, and of their differences at each step.
-
-        Parameters
-        ----------
-        windows
-            Real ones in reduced coordinates.
-        """
-        periodic = self.encoding.periodic
-        places, *steps = (_whitening(one, periodic) for one in _deviations(self.encoding, self.config, windows))
-        neighbours = [len(self.lags), *(2 * len(_REACHES) + len(self.config.lags(stride)) for stride in self.config.strides)]
-        for network, differences, n in zip((self.end, *self.midpoints), steps, neighbours, strict=True):
-            assert isinstance(network, ConditionalMixture)
-            blocks = [places[~periodic][:, ~periodic], torch.eye(2 * int(periodic.sum())), *[differences] * n]
-            weights = network.first.weight[:, : sum(map(len, blocks))]
-            parts = torch.split(weights, [len(block) for block in blocks], dim=1)
-            weights.copy_(torch.cat([part @ block for part, block in zip(parts, blocks, strict=True)], dim=1))
 
     def _conditions(self, window: Tensor, given: Tensor | None) -> Given | None:
         if given is None or self.course is None:
@@ -432,44 +407,3 @@ class WindowGenerator(nn.Module):
 def features_first(windows: Shaped[Tensor, "batch frames features"]) -> Shaped[Tensor, "features frames batch"]:
     """Return windows as the networks work on them, whose last axis is long: loops over few features would take most of the time."""
     return windows.permute(2, 1, 0).contiguous()
-
-
-def typical_spreads(
-    encoding: FeatureEncoding, config: GeneratorConfig, windows: Float[Tensor, "batch frames features"]
-) -> Float[Tensor, "steps features"]:
-    """Root mean square deviations that set the scale of each step, from real windows in reduced coordinates."""
-    spreads = [deviation.square().mean(dim=0).sqrt() for deviation in _deviations(encoding, config, windows)[1:]]
-    return torch.stack([torch.ones(encoding.n_features), *spreads])
-
-
-def _deviations(
-    encoding: FeatureEncoding, config: GeneratorConfig, windows: Float[Tensor, "batch frames features"]
-) -> list[Float[Tensor, "rows features"]]:
-    """Of frames from the centre, the last one from the first, and midpoints from the middle of their neighbours, coarse to fine."""
-    newest, last, periodic = windows[:, config.context_length], windows[:, -1], encoding.periodic
-    deviations = [newest, wrap_angles(last - newest, periodic)]
-    for stride in config.strides:
-        left, middle, right = windows[:, : -2 * stride], windows[:, stride:-stride], windows[:, 2 * stride :]
-        if not left.shape[1]:  # no window holds both neighbours at this distance
-            deviations.append(deviations[1])
-            continue
-        deviations.append(wrap_angles(middle - left - wrap_angles(right - left, periodic) / 2, periodic).flatten(0, 1))
-    return deviations
-
-
-def _whitening(
-    deviations: Float[Tensor, "rows features"], periodic: Bool[Tensor, " features"]
-) -> Float[Tensor, "features features"]:
-    """Matrix that leaves of each feature on the line what those before it do not tell, with its variance; 1 for the others.
-
-    It is magnified ten times at most: of copies, networks that learn from them would be shown the first difference that is drawn a
-    hundred times as large.
-    """
-    own = torch.eye(len(periodic), dtype=torch.float64)
-    scaled = deviations.double() / deviations.double().square().mean(dim=0).sqrt().clamp_min(1e-12)
-    apart = periodic | periodic[:, None] | own.bool()
-    correlations = torch.where(apart, own, (1 - _OF_ITS_OWN) * (scaled.T @ scaled / len(scaled)))
-    factor = torch.linalg.cholesky(correlations)
-    magnified = (_LARGEST_VIEW * factor.diagonal()).clamp_max(1.0)
-    whitening: Tensor = magnified[:, None] * torch.linalg.solve_triangular(factor, own, upper=False)
-    return whitening.to(deviations.dtype)

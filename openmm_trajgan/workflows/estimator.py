@@ -20,7 +20,8 @@ from openmm_trajgan.models.bundle import CONTRADICTIONS, ModelBundle
 from openmm_trajgan.models.conditioning import Label, LabelEncoding
 from openmm_trajgan.models.critic import MultiScaleCritic
 from openmm_trajgan.models.encoding import FeatureEncoding
-from openmm_trajgan.models.generator import GeneratorConfig, WindowGenerator, typical_spreads
+from openmm_trajgan.models.generator import GeneratorConfig, WindowGenerator
+from openmm_trajgan.models.scales import typical_spreads, whiten_inputs
 from openmm_trajgan.schema import FeatureSchema, FeatureTrajectories
 from openmm_trajgan.seeding import Seeds
 from openmm_trajgan.training.checkpoint import contradiction, load_checkpoint, save_checkpoint
@@ -245,7 +246,7 @@ class TrajGAN:
         with torch.random.fork_rng(devices=[]):  # layers draw their first weights from the global generator only
             torch.random.manual_seed(seeds.integer("weights"))
             generator = WindowGenerator(features, config, typical_spreads(features, config, reduced))
-            generator.whiten_inputs(reduced)
+            whiten_inputs(generator, reduced)
             generator.to(self.device)
             critic = MultiScaleCritic(features, reduced, n_labels=config.n_labels).to(self.device)
         score = None

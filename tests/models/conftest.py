@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from openmm_trajgan.models.encoding import FeatureEncoding
-from openmm_trajgan.models.generator import GeneratorConfig, WindowGenerator, typical_spreads
+from openmm_trajgan.models.generator import GeneratorConfig, WindowGenerator
+from openmm_trajgan.models.scales import typical_spreads
 from openmm_trajgan.schema import FeatureSchema
 
 

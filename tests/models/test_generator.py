@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from openmm_trajgan.models.encoding import FeatureEncoding
-from openmm_trajgan.models.generator import GeneratorConfig, WindowGenerator, features_first, typical_spreads
+from openmm_trajgan.models.generator import GeneratorConfig, WindowGenerator, features_first
+from openmm_trajgan.models.scales import typical_spreads, whiten_inputs
 from openmm_trajgan.schema import FeatureSchema
 
 LENGTHS = (4, 5, 7, 16, 40, 100)
@@ -121,7 +122,7 @@ def test_networks_see_of_the_second_of_two_like_features_what_the_first_does_not
     windows = encoding.reduce(windows)
     generator = WindowGenerator(encoding, config, typical_spreads(encoding, config, windows))
     before = {name: weight.clone() for name, weight in generator.state_dict().items()}
-    generator.whiten_inputs(windows)
+    whiten_inputs(generator, windows)
     correlation = 0.9999 / math.sqrt(1.01)
     remains = math.sqrt(1 - correlation**2)
     # embedded x, y, sine and cosine; then x, angle and y of each frame that is seen

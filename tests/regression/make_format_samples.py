@@ -20,7 +20,8 @@ from openmm_trajgan.features import Coordinates
 from openmm_trajgan.models.bundle import ModelBundle
 from openmm_trajgan.models.critic import MultiScaleCritic
 from openmm_trajgan.models.encoding import FeatureEncoding
-from openmm_trajgan.models.generator import GeneratorConfig, WindowGenerator, typical_spreads
+from openmm_trajgan.models.generator import GeneratorConfig, WindowGenerator
+from openmm_trajgan.models.scales import typical_spreads
 from openmm_trajgan.schema import FORMAT_VERSION
 from openmm_trajgan.systems import alanine_dipeptide
 from openmm_trajgan.training.checkpoint import save_checkpoint

@@ -10,7 +10,8 @@ from openmm_trajgan.buffer import WindowBuffer
 from openmm_trajgan.errors import InputError, NonFiniteError
 from openmm_trajgan.models.critic import MultiScaleCritic
 from openmm_trajgan.models.encoding import FeatureEncoding
-from openmm_trajgan.models.generator import GeneratorConfig, WindowGenerator, typical_spreads
+from openmm_trajgan.models.generator import GeneratorConfig, WindowGenerator
+from openmm_trajgan.models.scales import typical_spreads
 from openmm_trajgan.schema import FeatureSchema, FeatureTrajectories
 from openmm_trajgan.training.averaging import exponential_average
 from openmm_trajgan.training.checkpoint import load_checkpoint, save_checkpoint
