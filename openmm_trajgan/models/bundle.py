@@ -11,9 +11,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from openmm_trajgan.errors import InputError
+from openmm_trajgan.models.coarse_to_fine import GeneratorConfig
 from openmm_trajgan.models.conditioning import LabelEncoding
 from openmm_trajgan.models.encoding import FeatureEncoding
-from openmm_trajgan.models.generator import GeneratorConfig, WindowGenerator
+from openmm_trajgan.models.generator import WindowGenerator
 from openmm_trajgan.schema import FORMAT_VERSION, FeatureSchema, require_known_version, written_by
 from openmm_trajgan.storage import replacing
 from openmm_trajgan.untrusted import parse_json

@@ -78,7 +78,8 @@ class MultiScaleCritic(nn.Module):
             steps = stride * torch.arange(length, device=windows.device)
             frames = windows[rows, positions[scale][:, :, None] + steps]
             increments = wrap_angles(frames[:, :, 1:] - frames[:, :, :-1], self.periodic) / self.increment_sizes[scale]
-            parts = [embed_angles(frames, self.periodic).flatten(2), increments.flatten(2)]
+            embedded = embed_angles(frames.movedim(-1, 0), self.periodic).movedim(0, -1)
+            parts = [embedded.flatten(2), increments.flatten(2)]
             parts += [] if labels is None else [labels[:, None].expand(-1, frames.shape[1], -1)]
             cut.append(torch.cat(parts, dim=-1).flatten(0, 1))
         return cut

@@ -22,14 +22,12 @@ def wrap_angles(differences: Float[Tensor, "..."], periodic: Bool[Tensor, "..."]
     return differences - 2 * math.pi * turns
 
 
-def embed_angles(
-    reduced: Float[Tensor, "*batch features"], periodic: Bool[Tensor, " features"]
-) -> Float[Tensor, "*batch embedded"]:
+def embed_angles(reduced: Float[Tensor, "features ..."], periodic: Bool[Tensor, " features"]) -> Float[Tensor, "embedded ..."]:
     """Features on the line, then the sines, then the cosines of the angles."""
     if not periodic.any():
         return reduced
-    angles = reduced[..., periodic]
-    return torch.cat([reduced[..., ~periodic], torch.sin(angles), torch.cos(angles)], dim=-1)
+    angles = reduced[periodic]
+    return torch.cat([reduced[~periodic], torch.sin(angles), torch.cos(angles)])
 
 
 def across(of_features: Shaped[Tensor, " features"], frames: Shaped[Tensor, "..."]) -> Shaped[Tensor, "features ..."]:
@@ -94,9 +92,7 @@ class FeatureEncoding(nn.Module):
 
     def embed(self, reduced: Float[Tensor, "features ..."]) -> Float[Tensor, "embedded ..."]:
         """Reduced to embedded coordinates; beyond the range of the real frames, networks see the edge of it."""
-        on_line, angles = reduced[~self.periodic], reduced[self.periodic]
-        low, high = (across(bound[~self.periodic], reduced) for bound in (self.low, self.high))
-        return torch.cat([torch.clamp(on_line, low, high), torch.sin(angles), torch.cos(angles)])
+        return embed_angles(self._within(reduced, 0.0), self.periodic)
 
     def limit(self, reduced: Float[Tensor, "features ..."]) -> Float[Tensor, "features ..."]:
         """Bring back what lies beyond the range of the real frames by more than a quarter of it.
@@ -104,7 +100,11 @@ class FeatureEncoding(nn.Module):
         More frames than there were to learn from reach a little further than these. What networks say of places they never saw is
         not to be trusted: once in a million frames, a Gaussian that no real frame ever needed was chosen, and was very wide.
         """
-        margin = torch.where(self.periodic, torch.inf, _BEYOND * (self.high - self.low))
+        return self._within(reduced, _BEYOND)
+
+    def _within(self, reduced: Float[Tensor, "features ..."], beyond: float) -> Float[Tensor, "features ..."]:
+        """Bring features on the line to the range of the real frames, or a share of it beyond."""
+        margin = torch.where(self.periodic, torch.inf, beyond * (self.high - self.low))
         return torch.clamp(reduced, across(self.low - margin, reduced), across(self.high + margin, reduced))
 
     def marks(self, mask: Bool[Tensor, "features ..."]) -> Bool[Tensor, "embedded ..."]:

@@ -4,8 +4,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from openmm_trajgan.models.coarse_to_fine import REACHES, GeneratorConfig
 from openmm_trajgan.models.encoding import FeatureEncoding, wrap_angles
-from openmm_trajgan.models.generator import REACHES, GeneratorConfig, WindowGenerator
+from openmm_trajgan.models.generator import WindowGenerator
 from openmm_trajgan.models.mixture import ConditionalMixture
 
 _OF_ITS_OWN = 1e-4  # share of its variance that no feature is supposed to have in common with others

@@ -17,10 +17,11 @@ from openmm_trajgan.errors import InputError, first_line
 from openmm_trajgan.generation.given import given_frames
 from openmm_trajgan.generation.sampler import generate_trajectories
 from openmm_trajgan.models.bundle import CONTRADICTIONS, ModelBundle
+from openmm_trajgan.models.coarse_to_fine import GeneratorConfig
 from openmm_trajgan.models.conditioning import Label, LabelEncoding
 from openmm_trajgan.models.critic import MultiScaleCritic
 from openmm_trajgan.models.encoding import FeatureEncoding
-from openmm_trajgan.models.generator import GeneratorConfig, WindowGenerator
+from openmm_trajgan.models.generator import WindowGenerator
 from openmm_trajgan.models.scales import typical_spreads, whiten_inputs
 from openmm_trajgan.schema import FeatureSchema, FeatureTrajectories
 from openmm_trajgan.seeding import Seeds

@@ -6,8 +6,9 @@ import torch
 
 from openmm_trajgan.errors import InputError, NonFiniteError
 from openmm_trajgan.generation.sampler import generate_trajectories
+from openmm_trajgan.models.coarse_to_fine import GeneratorConfig
 from openmm_trajgan.models.encoding import FeatureEncoding
-from openmm_trajgan.models.generator import GeneratorConfig, WindowGenerator
+from openmm_trajgan.models.generator import WindowGenerator
 from openmm_trajgan.schema import FeatureSchema
 
 SCHEMA = FeatureSchema(names=("x", "angle"), units=("nm", "deg"), periods=(None, 360.0), frame_interval=0.5)

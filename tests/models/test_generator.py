@@ -3,8 +3,9 @@ import math
 import pytest
 import torch
 
+from openmm_trajgan.models.coarse_to_fine import GeneratorConfig
 from openmm_trajgan.models.encoding import FeatureEncoding
-from openmm_trajgan.models.generator import GeneratorConfig, WindowGenerator, features_first
+from openmm_trajgan.models.generator import WindowGenerator, features_first
 from openmm_trajgan.models.scales import typical_spreads, whiten_inputs
 from openmm_trajgan.schema import FeatureSchema
 

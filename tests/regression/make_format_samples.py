@@ -18,9 +18,10 @@ from openmm_trajgan.backmap import write_universe
 from openmm_trajgan.buffer.window_buffer import Windows
 from openmm_trajgan.features import Coordinates
 from openmm_trajgan.models.bundle import ModelBundle
+from openmm_trajgan.models.coarse_to_fine import GeneratorConfig
 from openmm_trajgan.models.critic import MultiScaleCritic
 from openmm_trajgan.models.encoding import FeatureEncoding
-from openmm_trajgan.models.generator import GeneratorConfig, WindowGenerator
+from openmm_trajgan.models.generator import WindowGenerator
 from openmm_trajgan.models.scales import typical_spreads
 from openmm_trajgan.schema import FORMAT_VERSION
 from openmm_trajgan.systems import alanine_dipeptide

@@ -8,9 +8,10 @@ import torch
 
 from openmm_trajgan.buffer import WindowBuffer
 from openmm_trajgan.errors import InputError, NonFiniteError
+from openmm_trajgan.models.coarse_to_fine import GeneratorConfig
 from openmm_trajgan.models.critic import MultiScaleCritic
 from openmm_trajgan.models.encoding import FeatureEncoding
-from openmm_trajgan.models.generator import GeneratorConfig, WindowGenerator
+from openmm_trajgan.models.generator import WindowGenerator
 from openmm_trajgan.models.scales import typical_spreads
 from openmm_trajgan.schema import FeatureSchema, FeatureTrajectories
 from openmm_trajgan.training.averaging import exponential_average
