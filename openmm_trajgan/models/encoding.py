@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from openmm_trajgan.schema import FeatureSchema
 
 _BEYOND = 0.25  # of the range of the real frames
+_NEAREST = 1e-6  # that a feature comes to either of its two bounds, by their distance
 
 
 def wrap_angles(differences: Float[Tensor, "..."], periodic: Bool[Tensor, "..."]) -> Float[Tensor, "..."]:
@@ -38,7 +39,9 @@ def across(of_features: Shaped[Tensor, " features"], frames: Shaped[Tensor, "...
 class FeatureEncoding(nn.Module):
     """Standardises features on the line and turns periodic ones into radians.
 
-    *Reduced* coordinates have one number per feature: zero mean and unit variance on the line, an angle in (-π, π] on the circle.
+    *Reduced* coordinates have one number per feature: zero mean and unit variance on the line, an angle in (-π, π] on the circle. A
+    feature with two bounds, such as a fraction, is on the line by its logit: near a bound, where fractions crowd, it can be told as
+    finely as it varies there.
     *Embedded* coordinates, which networks read, have one number per feature on the line and sine and cosine per angle, so that
     nothing jumps at ±π. Networks work on many frames at once, and on tensors whose last axis is long; there, features come first.
 
@@ -60,35 +63,46 @@ class FeatureEncoding(nn.Module):
 
     def __init__(self, schema: FeatureSchema, frames: Float[Tensor, "frames features"]) -> None:
         super().__init__()
-        mean, scale = frames.mean(dim=0), frames.std(dim=0, correction=0)
-        periodic = torch.as_tensor(schema.periodic)
+        periodic, bounds = torch.as_tensor(schema.periodic), torch.from_numpy(schema.bounds.T).to(frames.dtype)
+        self.register_buffer("bounds", bounds, persistent=False)
+        self.register_buffer("between", bounds.isfinite().all(dim=0), persistent=False)
+        on_line = self._on_line(frames)
+        mean, scale = on_line.mean(dim=0), on_line.std(dim=0, correction=0)
         radians = torch.tensor([(period or 1.0) / (2 * math.pi) for period in schema.periods])
         scale = torch.where(scale > 0, scale, 1e-6 * mean.abs().clamp_min(1.0))
         self.register_buffer("mean", torch.where(periodic, torch.zeros_like(mean), mean))
         self.register_buffer("scale", torch.where(periodic, radians, scale))
         self.register_buffer("periodic", periodic)
-        self.register_buffer("bounds", torch.from_numpy(schema.bounds.T).to(frames.dtype), persistent=False)
         reduced = self.reduce(frames)
         self.register_buffer("low", torch.where(periodic, -math.pi, reduced.amin(dim=0)))
         self.register_buffer("high", torch.where(periodic, math.pi, reduced.amax(dim=0)))
         self.n_features = schema.n_features
         self.n_embedded = schema.n_features + int(periodic.sum())
 
+    def _on_line(self, features: Float[Tensor, "*batch features"]) -> Float[Tensor, "*batch features"]:
+        """Turn features between two bounds into logits."""
+        if not self.between.any():
+            return features
+        least, greatest = self.bounds
+        logits = torch.logit((features - least) / (greatest - least), eps=_NEAREST)
+        return torch.where(self.between, logits, features)
+
     def reduce(self, features: Float[Tensor, "*batch features"]) -> Float[Tensor, "*batch features"]:
         """Physical units to reduced coordinates."""
-        return wrap_angles((features - self.mean) / self.scale, self.periodic)
+        return wrap_angles((self._on_line(features) - self.mean) / self.scale, self.periodic)
 
     def restore(self, reduced: Float[Tensor, "*batch features"]) -> Float[Tensor, "*batch features"]:
         """Reduced coordinates to physical units; angles come out in the interval around zero.
 
-        What lies outside the bounds of a feature is reflected into them: a length of -0.1 nm is one of 0.1 nm. The law on the line
+        What lies beyond the only bound of a feature is reflected at it: a length of -0.1 nm is one of 0.1 nm. The law on the line
         becomes one on the half-line in the same way as it becomes one on the circle for an angle.
         """
         features = wrap_angles(reduced, self.periodic) * self.scale + self.mean
         least, greatest = self.bounds
+        if self.between.any():
+            features = torch.where(self.between, least + (greatest - least) * torch.sigmoid(features), features)
         features = torch.where(features < least, 2 * least - features, features)
-        features = torch.where(features > greatest, 2 * greatest - features, features)
-        return features.clamp(least, greatest)
+        return torch.where(features > greatest, 2 * greatest - features, features)
 
     def embed(self, reduced: Float[Tensor, "features ..."]) -> Float[Tensor, "embedded ..."]:
         """Reduced to embedded coordinates; beyond the range of the real frames, networks see the edge of it."""

@@ -47,11 +47,28 @@ def test_constant_feature_stays_constant_to_six_digits(value):
     assert encoding.restore(torch.tensor([10.0])).item() - value == pytest.approx(1e-5 * value, rel=0.1)
 
 
-def test_what_lies_outside_its_bounds_is_reflected_into_them():
-    """Lengths are not negative, fractions are from 0 to 1, others are as they come; 3.5 would be reflected to -1.5."""
-    kinds = ("distance", "native_contacts", "custom")
-    schema = FeatureSchema(names=("d", "q", "x"), units=("nm", "", ""), periods=(None,) * 3, kinds=kinds)
-    encoding = FeatureEncoding(schema, torch.tensor([[0.0, 0.0, 0.0], [2.0, 1.0, 2.0]]))
-    drawn = torch.tensor([[-0.25, -0.25, -0.25], [3.5, 1.25, 3.5], [1.5, 3.5, 1.5], [0.0, 1.0, 0.0]])
-    expected = torch.tensor([[0.25, 0.25, -0.25], [3.5, 0.75, 3.5], [1.5, 0.0, 1.5], [0.0, 1.0, 0.0]])
+def test_what_lies_beyond_its_only_bound_is_reflected():
+    """Lengths are not negative, others are as they come."""
+    schema = FeatureSchema(names=("d", "x"), units=("nm", ""), periods=(None,) * 2, kinds=("distance", "custom"))
+    encoding = FeatureEncoding(schema, torch.tensor([[0.0, 0.0], [2.0, 2.0]]))
+    drawn = torch.tensor([[-0.25, -0.25], [3.5, 3.5], [0.0, 0.0]])
+    expected = torch.tensor([[0.25, -0.25], [3.5, 3.5], [0.0, 0.0]])
     torch.testing.assert_close(encoding.restore((drawn - encoding.mean) / encoding.scale), expected)
+
+
+def test_fractions_are_logits_on_the_line(fractions):
+    torch.testing.assert_close(fractions.restore(torch.tensor([[-1e3], [1e3]])), torch.tensor([[0.0], [1.0]]))
+    values = torch.tensor([[0.0], [1e-5], [1e-3], [0.5], [0.999], [1.0]])
+    torch.testing.assert_close(fractions.restore(fractions.reduce(values)), values, rtol=1e-4, atol=2e-6)
+
+
+def test_an_error_near_the_bound_of_a_fraction_is_a_small_one(fractions):
+    """Off by a hundredth of their standard deviation, values near zero are off by a part of themselves."""
+    near = torch.tensor([[1e-4]])
+    assert fractions.restore(fractions.reduce(near) + 0.01).item() == pytest.approx(1e-4, rel=0.1)
+
+
+@pytest.fixture
+def fractions() -> FeatureEncoding:
+    schema = FeatureSchema(names=("q",), units=("",), periods=(None,), kinds=("native_contacts",))
+    return FeatureEncoding(schema, torch.tensor([[0.0], [1e-4], [0.5], [0.9]]))
