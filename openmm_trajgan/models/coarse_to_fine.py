@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 _LARGEST = 2**31 - 1  # of any size
-REACHES = (1, 2, 3, 5)  # strides from a midpoint to the neighbours it sees on either side
+_PASSES = (0, 2, 1, 3)  # of the first, third, fifth and seventh of eight frames
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,17 @@ class GeneratorConfig:
         """Distances of the midpoints of each level from their neighbours: the largest power of two below T, … 2, 1."""
         return [2**power for power in reversed(range((self.window_length - 1).bit_length()))]
 
+    def n_passes(self, stride: int) -> int:
+        """In how many turns the midpoints of a stride are drawn.
+
+        Those of one turn do not know of each other. Where features oscillate within a few frames, that loses their phase.
+        """
+        return len(_PASSES) if stride == 1 else 2
+
+    def reaches(self, stride: int) -> list[int]:
+        """Strides from a midpoint to the neighbours that it sees on either side."""
+        return [1, 2, 3, 4, 5] if stride == 1 else [1, 2, 3, 5]
+
     def lags(self, below: int) -> list[int]:
         """Powers of two below a number of frames that lie within the context."""
         return [2**power for power in range(below.bit_length()) if 2**power < below and 2**power <= self.context_length]
@@ -68,7 +79,7 @@ class GeneratorConfig:
 
 @dataclass(frozen=True, eq=False)
 class Midpoints:
-    """Frames that lie between known ones, with the neighbours they are drawn in view of: `REACHES` strides before and after them.
+    """Frames that lie between known ones, with the neighbours they are drawn in view of, some strides before and after them.
 
     The one next to the newest known frame also sees what is known less than a stride before that: without their velocities there,
     features with inertia would jump where windows meet.
@@ -99,20 +110,19 @@ class Midpoints:
 
 @lru_cache(maxsize=512)
 @torch.inference_mode(False)  # whoever asks first, others may train with it
-def midpoints_of(config: GeneratorConfig, stride: int, firsts: tuple[int, ...], known: int, device: torch.device) -> Midpoints:
-    """Return the odd multiples of a stride: 1, 5, 9 and so on, which are drawn first, or 3, 7, 11 and so on, or both.
-
-    Of the context, the last `known` frames are.
-    """
+def midpoints_of(config: GeneratorConfig, stride: int, passes: range, known: int, device: torch.device) -> Midpoints:
+    """Return the odd multiples of a stride that are drawn in some passes; of the context, the last `known` frames are known."""
     now, last = config.context_length, config.n_frames - 1
-    times = torch.cat([torch.arange(stride, config.window_length, stride)[first - 1 :: 4] for first in firsts])
-    second = times // stride % 4 == 3
-    times = now + times
+    numbers = torch.arange(1, -(-config.window_length // stride), 2)
+    drawn_in = torch.tensor(_PASSES) // (len(_PASSES) // config.n_passes(stride))
+    numbers = torch.cat([numbers[drawn_in[numbers % 8 // 2] == one] for one in passes])
+    times = now + stride * numbers
     gap = (last - times).clamp_max(stride)  # to the right neighbour; only the last frame breaks the grid
-    reaches = torch.tensor(REACHES)
-    around = times[:, None] + stride * torch.cat([-reaches, reaches])
-    around[:, len(REACHES)] = times + gap
-    present = second[:, None] | (reaches != 2).repeat(2) | (around <= now)
+    reaches = torch.tensor(config.reaches(stride))
+    reached = numbers[:, None] + torch.cat([-reaches, reaches])
+    around = now + stride * reached
+    present = (reached % 2 == 0) | (drawn_in[reached % 8 // 2] < drawn_in[numbers % 8 // 2][:, None]) | (around <= now)
+    around[:, len(reaches)] = times + gap
     before = now - torch.tensor(config.lags(stride), dtype=torch.long).expand(len(times), -1)
     beside = (times == now + stride)[:, None].expand_as(before)
     around, present = torch.cat([around, before], dim=1), torch.cat([present, beside], dim=1)

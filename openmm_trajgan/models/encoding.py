@@ -60,6 +60,7 @@ class FeatureEncoding(nn.Module):
     high: Tensor
     periodic: Tensor
     bounds: Tensor
+    between: Tensor
 
     def __init__(self, schema: FeatureSchema, frames: Float[Tensor, "frames features"]) -> None:
         super().__init__()

@@ -2,9 +2,9 @@
 
 A window of T frames is drawn in about 2 log₂ T steps, each of which fills in many of its frames at once: first the last frame given
 the frames before the window, then the frame half-way, then the quarters, down to every frame. The frames of one stride are filled
-in two passes, so that neighbouring ones depend on each other even where the features have a memory that the frames known before do
-not hold. Every step is a mixture of Gaussians with a tractable density, so the law of the whole window has an exact likelihood, and
-its samples pass gradients, so a critic can refine it.
+in two passes, single frames in four, so that neighbouring ones depend on each other even where the features have a memory that the
+frames known before do not hold. Every step is a mixture of Gaussians with a tractable density, so the law of the whole window has
+an exact likelihood, and its samples pass gradients, so a critic can refine it.
 
 Frames, or single features of frames, may be given: they are not drawn, and everything else is drawn in view of the nearest of them
 and of the whole course of features that are given by themselves.
@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 
-from openmm_trajgan.models.coarse_to_fine import REACHES, GeneratorConfig, Midpoints, midpoints_of
+from openmm_trajgan.models.coarse_to_fine import GeneratorConfig, Midpoints, midpoints_of
 from openmm_trajgan.models.conditioning import Course, CourseEncoder, Given
 from openmm_trajgan.models.encoding import FeatureEncoding, across, wrap_angles
 from openmm_trajgan.models.mixture import ConditionalMixture, Dropout
@@ -59,11 +59,11 @@ class WindowGenerator(nn.Module):
         )
         n_inputs = n_embedded + len(lags) * (n_features + 1) + config.n_labels + n_given
         self.end = ConditionalMixture(periodic, n_inputs, spreads[1], **sizes)
-        n_inputs = n_embedded + 2 * len(REACHES) * (n_features + 1) + 1 + config.n_labels + n_given
+        n_inputs = n_embedded + 1 + config.n_labels + n_given
         self.midpoints = nn.ModuleList(
             ConditionalMixture(
                 periodic,
-                n_inputs + len(config.lags(stride)) * (n_features + 1),
+                n_inputs + (2 * len(config.reaches(stride)) + len(config.lags(stride))) * (n_features + 1),
                 spread,
                 n_components=config.n_components if stride > _SHORT else max(config.n_components // 2, 1),
                 hidden=config.hidden if stride > _SHORT else config.hidden // 2,
@@ -182,7 +182,7 @@ class WindowGenerator(nn.Module):
         here = None if given is None else given[:, -1]
         loss = loss + self.end.negative_log_likelihood(inputs, newest, windows[:, -1], here, dropout=dropout)
         for level, (network, stride) in enumerate(zip(self.midpoints, config.strides, strict=True)):
-            every = midpoints_of(config, stride, (1, 3), known, windows.device)
+            every = midpoints_of(config, stride, range(config.n_passes(stride)), known, windows.device)
             n_midpoints = len(every.times)
             per_window = max(1, min(n_midpoints, frames_per_level // 8))
             n_windows = min(windows.shape[2], max(1, frames_per_level // per_window))
@@ -256,9 +256,9 @@ class WindowGenerator(nn.Module):
         window = self._drawn(self.end, window, last, inputs, newest, given, generator, differentiable)
         for level, (network, stride) in enumerate(zip(self.midpoints, self.config.strides, strict=True)):
             assert isinstance(network, ConditionalMixture)
-            for first in (1, 3):
-                midpoints = midpoints_of(self.config, stride, (first,), known, window.device)
-                if not len(midpoints.times):  # the coarsest stride may have one only
+            for number in range(self.config.n_passes(stride)):
+                midpoints = midpoints_of(self.config, stride, range(number, number + 1), known, window.device)
+                if not len(midpoints.times):  # the coarsest strides have few
                     continue
                 inputs, middle = self._midpoint_inputs(window, level, midpoints, labels, conditions)
                 window = self._drawn(network, window, midpoints.times, inputs, middle, given, generator, differentiable)

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from openmm_trajgan.models.coarse_to_fine import REACHES, GeneratorConfig
+from openmm_trajgan.models.coarse_to_fine import GeneratorConfig
 from openmm_trajgan.models.encoding import FeatureEncoding, wrap_angles
 from openmm_trajgan.models.generator import WindowGenerator
 from openmm_trajgan.models.mixture import ConditionalMixture
@@ -38,7 +38,7 @@ def whiten_inputs(generator: WindowGenerator, windows: Float[Tensor, "batch fram
     """
     config, periodic = generator.config, generator.encoding.periodic
     places, *steps = (_whitening(one, periodic) for one in _deviations(generator.encoding, config, windows))
-    neighbours = [len(generator.lags), *(2 * len(REACHES) + len(config.lags(stride)) for stride in config.strides)]
+    neighbours = [len(generator.lags), *(2 * len(config.reaches(stride)) + len(config.lags(stride)) for stride in config.strides)]
     for network, differences, n in zip((generator.end, *generator.midpoints), steps, neighbours, strict=True):
         assert isinstance(network, ConditionalMixture)
         blocks = [places[~periodic][:, ~periodic], torch.eye(2 * int(periodic.sum())), *[differences] * n]

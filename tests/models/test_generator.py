@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from openmm_trajgan.models.coarse_to_fine import GeneratorConfig
+from openmm_trajgan.models.coarse_to_fine import GeneratorConfig, midpoints_of
 from openmm_trajgan.models.encoding import FeatureEncoding
 from openmm_trajgan.models.generator import WindowGenerator, features_first
 from openmm_trajgan.models.scales import typical_spreads, whiten_inputs
@@ -73,6 +73,27 @@ def test_strides_are_powers_of_two_below_the_window():
     assert {length: GeneratorConfig(length, 0).strides for length in strides} == strides
 
 
+def test_single_frames_are_drawn_in_four_passes_each_in_view_of_those_before():
+    """Of eight frames the first, the fifth, the third and the seventh odd one see the odd ones two or four away that are drawn."""
+    config, device = GeneratorConfig(window_length=16, context_length=0), torch.device("cpu")
+    seen = []
+    for number in range(config.n_passes(1)):
+        midpoints = midpoints_of(config, 1, range(number, number + 1), 0, device)
+        neighbours = zip(midpoints.times.tolist(), midpoints.around, midpoints.present, strict=True)
+        seen.append({time: sorted(around[present & (around % 2 == 1)].tolist()) for time, around, present in neighbours})
+    assert seen == [{1: [], 9: []}, {5: [1, 9], 13: [9]}, {3: [1, 5], 11: [9, 13]}, {7: [3, 5, 9, 11], 15: [11, 13]}]
+
+
+def test_training_and_drawing_see_the_same_neighbours():
+    config, device = GeneratorConfig(window_length=40, context_length=6), torch.device("cpu")
+    for stride in config.strides:
+        passes = range(config.n_passes(stride))
+        every = midpoints_of(config, stride, passes, 3, device)
+        each = [midpoints_of(config, stride, range(number, number + 1), 3, device) for number in passes]
+        for name, value in vars(every).items():
+            assert torch.equal(value, torch.cat([getattr(one, name) for one in each]))
+
+
 def test_midpoints_start_between_their_neighbours_however_close_the_right_one_is(make_generator, encoding, monkeypatch):
     """Features that grow by 0.01 a frame: the frame between the neighbours at its own time has the true value."""
     generator = make_generator(window_length=11)
@@ -81,12 +102,11 @@ def test_midpoints_start_between_their_neighbours_however_close_the_right_one_is
     write = generator._drawn
 
     def remember(network, window, times, inputs, base, *others):
-        if (
-            network is not generator.end
-        ):  # 3 embedded coordinates, 2 features of each neighbour, their marks, the fifth right beside
+        if network is not generator.end:  # 3 embedded coordinates, 2 features of each neighbour, their marks: left ones, right ones
             stride = generator.config.strides[list(generator.midpoints).index(network)]
-            n_neighbours = 8 + len(generator.config.lags(stride))
-            assert (inputs[3 + n_neighbours * 2 + 4] == 1).all(), "the neighbour on the right is seen, too"
+            n_reaches = len(generator.config.reaches(stride))
+            n_neighbours = 2 * n_reaches + len(generator.config.lags(stride))
+            assert (inputs[3 + n_neighbours * 2 + n_reaches] == 1).all(), "the neighbour on the right is seen, too"
         bases.update(zip(times.tolist(), base.view(2, len(times), 3).permute(2, 1, 0).unbind(1), strict=True))
         return write(network, features_first(line), times, inputs, base, given, *others[1:])
 
@@ -127,7 +147,7 @@ def test_networks_see_of_the_second_of_two_like_features_what_the_first_does_not
     correlation = 0.9999 / math.sqrt(1.01)
     remains = math.sqrt(1 - correlation**2)
     # embedded x, y, sine and cosine; then x, angle and y of each frame that is seen
-    n_frames = {"end": 2, "midpoints.0": 9, "midpoints.1": 8}
+    n_frames = {"end": 2, "midpoints.0": 9, "midpoints.1": 10}
     for network, n in n_frames.items():
         old, new = before.pop(f"{network}.first.weight"), generator.get_submodule(network).first.weight.detach()
         pairs = [(0, 1), *((4 + 3 * frame, 6 + 3 * frame) for frame in range(n))]
