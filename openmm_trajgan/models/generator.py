@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from openmm_trajgan.models.coarse_to_fine import GeneratorConfig, Midpoints, midpoints_of
 from openmm_trajgan.models.conditioning import Course, CourseEncoder, Given
 from openmm_trajgan.models.encoding import FeatureEncoding, across, wrap_angles
-from openmm_trajgan.models.mixture import ConditionalMixture, Dropout
+from openmm_trajgan.models.mixture import ConditionalMixture
 
 _START_COMPONENTS = 24
 _FARTHEST = 50.0  # spreads; a network must not be asked about more distant neighbours than it was shown
@@ -151,7 +151,6 @@ class WindowGenerator(nn.Module):
         *,
         labels: Float[Tensor, "batch labels"] | None = None,
         given: Bool[Tensor, "batch frames features"] | None = None,
-        dropout: Dropout | None = None,
     ) -> Float[Tensor, ""]:
         """−ln p of real windows given `known` context frames, summed over the steps, each estimated on some of its frames.
 
@@ -169,18 +168,16 @@ class WindowGenerator(nn.Module):
             Of every window.
         given
             What of the windows is a condition and not drawn.
-        dropout
-            For training.
         """
         config, windows = self.config, features_first(windows)
         given = None if given is None else features_first(given)
         conditions = self._conditions(windows, given)
         inputs, base = self._start_inputs(windows, labels, conditions)
         here = None if given is None else given[:, config.context_length]
-        loss = self.start.negative_log_likelihood(inputs, base, windows[:, config.context_length], here, dropout=dropout)
+        loss = self.start.negative_log_likelihood(inputs, base, windows[:, config.context_length], here)
         inputs, newest = self._end_inputs(windows, known, labels, conditions)
         here = None if given is None else given[:, -1]
-        loss = loss + self.end.negative_log_likelihood(inputs, newest, windows[:, -1], here, dropout=dropout)
+        loss = loss + self.end.negative_log_likelihood(inputs, newest, windows[:, -1], here)
         for level, (network, stride) in enumerate(zip(self.midpoints, config.strides, strict=True)):
             every = midpoints_of(config, stride, range(config.n_passes(stride)), known, windows.device)
             n_midpoints = len(every.times)
@@ -198,7 +195,7 @@ class WindowGenerator(nn.Module):
             assert isinstance(network, ConditionalMixture)
             here = None if given is None else given[:, some.times, :n_windows].flatten(1)
             target = taken[:, some.times].flatten(1)
-            loss = loss + network.negative_log_likelihood(inputs, middle, target, here, dropout=dropout)
+            loss = loss + network.negative_log_likelihood(inputs, middle, target, here)
         return loss
 
     def sample_start(

@@ -1,7 +1,6 @@
 """A conditional mixture of Gaussians on lines and circles: exact likelihood, one-shot samples, gradients through both."""
 
 import math
-from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float
@@ -13,27 +12,6 @@ _MIN_LOG_RESIDUAL = math.log(1e-3)  # of the spread; without a floor the likelih
 _MAX_ANGULAR_SPREAD = 1.0  # rad; a wrapped Gaussian this narrow has 0.2 % of its mass outside the nearest image
 _FARTHEST = 10.0  # spreads that an earlier feature is seen away from the base
 _TOLD_UP_TO = 12  # features; with more, telling each where those before are would take most of the time
-
-
-@dataclass(frozen=True, eq=False)
-class Dropout:
-    """Leaves out hidden units at random, so that long training learns less of single trajectories (Srivastava et al. 2014).
-
-    Parameters
-    ----------
-    share
-        Of the units, from 0 to below 1.
-    noise
-        Chooses them.
-    """
-
-    share: float
-    noise: torch.Generator
-
-    def __call__(self, hidden: Tensor) -> Tensor:
-        """Set some units to zero and scale up the others."""
-        kept = torch.rand(hidden.shape, generator=self.noise, device=hidden.device, dtype=hidden.dtype) >= self.share
-        return hidden * kept / (1 - self.share)
 
 
 class ConditionalMixture(nn.Module):
@@ -93,10 +71,10 @@ class ConditionalMixture(nn.Module):
         self.linear_given = nn.Parameter(torch.zeros_like(self.linear.weight)) if own else None
         self.slopes_given = nn.Parameter(torch.zeros_like(self.slopes)) if own else None
 
-    def _read(self, inputs: Float[Tensor, "inputs rows"], dropout: Dropout | None = None) -> Float[Tensor, "hidden rows"]:
+    def _read(self, inputs: Float[Tensor, "inputs rows"]) -> Float[Tensor, "hidden rows"]:
         """Last hidden layer before its nonlinearity, of the inputs alone."""
         hidden = nn.functional.silu(_affine(self.first.weight[:, : len(inputs)], inputs, self.first.bias))
-        return _affine(self.second.weight, hidden if dropout is None else dropout(hidden), self.second.bias)
+        return _affine(self.second.weight, hidden, self.second.bias)
 
     def _linear_part(
         self, inputs: Float[Tensor, "inputs rows"], conditioned: bool
@@ -143,7 +121,6 @@ class ConditionalMixture(nn.Module):
         self,
         inputs: Float[Tensor, "inputs rows"],
         offsets: Float[Tensor, "features rows"],
-        dropout: Dropout | None = None,
         *,
         conditioned: bool = False,
     ) -> tuple[
@@ -155,15 +132,13 @@ class ConditionalMixture(nn.Module):
 
         Where something of a window is given, it is `conditioned`.
         """
-        read, (linear, slopes) = self._read(inputs, dropout), self._linear_part(inputs, conditioned)
+        read, (linear, slopes) = self._read(inputs), self._linear_part(inputs, conditioned)
         spread, periodic = self.spread[:, None], self.periodic[:, None]
         places = self._places(offsets[:-1], spread[:-1], periodic[:-1])
         if self.tell is not None:
             told = torch.einsum("fnr,fnh->fhr", places.clamp(-_FARTHEST, _FARTHEST), self.tell).cumsum(dim=0)
             read = read + nn.functional.pad(told, (0, 0, 0, 0, 1, 0))
         hidden = nn.functional.silu(read)
-        if dropout is not None:
-            hidden = dropout(hidden)
         linear = linear + torch.einsum("fnr,fng->gr", places, slopes)
         outputs = self._outputs(hidden).movedim(2, 0)
         means, log_deviations = self._described(outputs, linear[:, None], spread[..., None], periodic[..., None])
@@ -184,15 +159,13 @@ class ConditionalMixture(nn.Module):
         base: Float[Tensor, "features rows"],
         frames: Float[Tensor, "features rows"],
         given: Bool[Tensor, "features rows"] | None = None,
-        *,
-        dropout: Dropout | None = None,
     ) -> Float[Tensor, ""]:
         """Mean over the rows of −ln p(frame | inputs) per frame, in units where `spread` is 1 and without the (2π)^½ factors.
 
         Features marked as `given` are conditions: only the densities of the others, each given the features before it, count.
         """
         offsets = wrap_angles(frames - base, self.periodic[:, None])
-        log_weights, means, log_deviations = self.components(inputs, offsets, dropout, conditioned=given is not None)
+        log_weights, means, log_deviations = self.components(inputs, offsets, conditioned=given is not None)
         distances = wrap_angles(offsets[:, None] - means, self.periodic[:, None, None]) / self.spread[:, None, None]
         log_densities = -0.5 * (distances * torch.exp(-log_deviations)).square() - log_deviations
         log_likelihoods = (log_weights + log_densities).logsumexp(dim=1)

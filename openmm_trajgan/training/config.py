@@ -1,8 +1,6 @@
 """How to train: numbers of both stages."""
 
-from dataclasses import asdict, dataclass, replace
-
-_DROPOUT, _FEW_FRAMES, _MANY_FRAMES = 0.1, 100_000, 200_000
+from dataclasses import asdict, dataclass
 
 
 @dataclass(frozen=True)
@@ -19,10 +17,6 @@ class TrainingConfig:
         Adam's learning rate at the start of the likelihood stage; it falls linearly to 2 %.
     partial_context_share
         Share of the steps that hide part of the context, so that trajectories can begin from little or nothing.
-    dropout
-        Share of hidden units left out at random at the start of the likelihood stage. It falls linearly to none at its end, since
-        laws learned with units left out are too wide without. None chooses by the amount of data: 0.1 up to 100,000 frames, half of
-        that for 200,000, and none for more, since more data leave less to be learned by heart and it takes a sixth of the time.
     given_share
         Share of the steps in which parts of the windows are given, so that the generator learns to draw the rest.
     adversarial_windows, patches_per_window
@@ -42,7 +36,6 @@ class TrainingConfig:
     likelihood_frames: int = 768
     likelihood_rate: float = 1e-2
     partial_context_share: float = 0.15
-    dropout: float | None = None
     given_share: float = 0.25
     adversarial_windows: int = 48
     patches_per_window: int = 6
@@ -52,12 +45,6 @@ class TrainingConfig:
     anchor_weight: float = 1.0
     critic_head_start: float = 0.1
 
-    def suited(self, n_frames: int) -> "TrainingConfig":
-        """Return it with what is None chosen for this many frames of training data."""
-        if self.dropout is not None:
-            return self
-        return replace(self, dropout=0.0 if n_frames > _MANY_FRAMES else _DROPOUT * min(1.0, _FEW_FRAMES / max(n_frames, 1)))
-
-    def as_dict(self) -> dict[str, float | None]:
+    def as_dict(self) -> dict[str, float]:
         """Plain numbers for a file."""
         return asdict(self)

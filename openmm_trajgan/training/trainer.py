@@ -21,7 +21,6 @@ from torch import Tensor
 from openmm_trajgan.errors import NonFiniteError
 from openmm_trajgan.models.critic import MultiScaleCritic
 from openmm_trajgan.models.generator import WindowGenerator
-from openmm_trajgan.models.mixture import Dropout
 from openmm_trajgan.models.objective import critic_loss, generator_loss
 from openmm_trajgan.seeding import Seeds
 from openmm_trajgan.training.averaging import exponential_average
@@ -212,7 +211,7 @@ class Trainer:
         windows = self.generator.encoding.reduce(torch.from_numpy(values).to(self._device))
         return windows, None if self._labels is None else self._labels[torch.from_numpy(series)]
 
-    def _likelihood_of(self, windows: Tensor, labels: Tensor | None, dropout: Dropout | None = None) -> Tensor:
+    def _likelihood_of(self, windows: Tensor, labels: Tensor | None) -> Tensor:
         known = self.generator.config.context_length
         if self.rng.random() < self.config.partial_context_share:
             known = int(self.rng.integers(known + 1))
@@ -220,7 +219,7 @@ class Trainer:
         if self.rng.random() < self.config.given_share:
             given = torch.from_numpy(draw_given(windows.shape, self.generator.config.window_length, self.rng)).to(self._device)
         return self.generator.negative_log_likelihood(
-            windows, known, self.config.likelihood_frames, self.noise, labels=labels, given=given, dropout=dropout
+            windows, known, self.config.likelihood_frames, self.noise, labels=labels, given=given
         )
 
     @property
@@ -229,8 +228,7 @@ class Trainer:
         return 0.5**self.n_skipped
 
     def _likelihood_step(self, done: float) -> dict[str, float]:
-        dropout = Dropout(self.config.dropout * (1 - done), self.noise) if self.config.dropout else None
-        loss = self._likelihood_of(*self._draw(self.config.likelihood_windows), dropout)
+        loss = self._likelihood_of(*self._draw(self.config.likelihood_windows))
         rate = self.config.likelihood_rate * max(0.02, 1 - done)
         self._descend(self.likelihood_optimizer, loss, rate * self._caution, clip=10.0)
         return {"loss": loss.item()}

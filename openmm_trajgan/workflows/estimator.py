@@ -253,7 +253,7 @@ class TrajGAN:
         score = None
         if validation is not None:
             score = validation_score(validation, buffer.trajectories(), labels=encoded, seed=seeds.integer("validation"))
-        return Trainer(generator, critic, windows, seed=seed, labels=encoded, score=score, config=self.training.suited(sum(usable)))
+        return Trainer(generator, critic, windows, seed=seed, labels=encoded, score=score, config=self.training)
 
     @property
     def bundle(self) -> ModelBundle:

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from openmm_trajgan.models.mixture import ConditionalMixture, Dropout
+from openmm_trajgan.models.mixture import ConditionalMixture
 
 
 def mixture(periodic, spread, seed=0, n_components=3, n_inputs=2):
@@ -313,25 +313,3 @@ def test_features_choose_among_states_independently_of_one_another():
         optimizer.step()
     entropy = 4 * (math.log(2) + math.log(0.1) + 0.5)
     assert abs(loss(4096).item() - entropy) < 0.1 + 4 * 0.022
-
-
-def test_dropout_leaves_out_a_tenth_of_the_units_and_keeps_their_sum():
-    """The share of n units that are left out has a standard error of √(0.1 · 0.9 / n); 4 of them."""
-    hidden = torch.ones(500, 400)
-    n = hidden.numel()
-    dropped = Dropout(0.1, seeded())(hidden)
-    assert abs((dropped == 0).double().mean().item() - 0.1) < 4 * math.sqrt(0.09 / n)
-    torch.testing.assert_close(dropped.unique(), torch.tensor([0.0, 1 / 0.9]))
-
-
-def test_dropout_draws_from_the_generator_it_is_given_only():
-    network = mixture([False], [0.4])
-    inputs, base, frames = (torch.randn(n, 50, dtype=torch.float64, generator=seeded()) for n in (2, 1, 1))
-    before = torch.get_rng_state()
-    losses = [
-        network.negative_log_likelihood(inputs, base, frames, dropout=dropout).item()
-        for dropout in (None, *(Dropout(0.1, seeded(seed)) for seed in (1, 1, 2)))
-    ]
-    assert torch.equal(torch.get_rng_state(), before)
-    assert losses[1] == losses[2]
-    assert len(set(losses)) == 3

@@ -340,24 +340,3 @@ def test_average_follows_quickly_then_slowly():
         model.weight.fill_(2.0)
         average.update_parameters(model)
     assert average.module.weight.item() == pytest.approx(1.1, abs=1e-6)
-
-
-def test_dropout_falls_to_none_over_the_likelihood_stage(windows):
-    trainer = make_trainer(windows, n_steps=40)
-    trainer.config = replace(trainer.config, dropout=0.2)
-    likelihood, shares = trainer._likelihood_of, []
-
-    def watch(windows, labels, dropout=None):
-        shares.append(None if dropout is None else dropout.share)
-        return likelihood(windows, labels, dropout)
-
-    trainer._likelihood_of = watch
-    trainer.run()
-    assert shares[:30] == pytest.approx([0.2 * (1 - step / 30) for step in range(30)])
-    assert set(shares[30:]) == {None}
-
-
-def test_dropout_is_chosen_by_the_amount_of_data_unless_it_is_given():
-    chosen = [TrainingConfig().suited(n).dropout for n in (1000, 100_000, 200_000, 200_001)]
-    assert chosen == pytest.approx([0.1, 0.1, 0.05, 0.0])
-    assert TrainingConfig(dropout=0.0).suited(1000).dropout == 0.0
