@@ -23,9 +23,11 @@ def generated():
 @pytest.mark.statistical
 @pytest.mark.parametrize("lag", [2, 4, 6, 8])
 def test_autocorrelation_is_that_of_the_process(generated, lag):
-    """20,000 training frames know it to 0.01, the generated ones to 0.003; 400 steps may be off by 0.04.
+    """20,000 training frames know it to 0.015 at the longest lags (Bartlett), 160,000 generated ones to 0.005.
+
+    400 steps may be off by 0.04 beyond three of both.
 
     With single frames in two passes, of which one half do not know each other, it was 0.13 off at a lag of four and 0.18 at eight.
     """
     autocorrelation = (generated[:, lag:] * generated[:, :-lag]).mean() / generated.var()
-    assert autocorrelation == pytest.approx((-DECAY) ** (lag / 2), abs=0.04 + 3 * 0.01)
+    assert autocorrelation == pytest.approx((-DECAY) ** (lag / 2), abs=0.04 + 3 * 0.016)
