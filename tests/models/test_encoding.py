@@ -56,6 +56,17 @@ def test_what_lies_beyond_its_only_bound_is_reflected():
     torch.testing.assert_close(encoding.restore((drawn - encoding.mean) / encoding.scale), expected)
 
 
+def test_bounds_of_one_feature_do_not_touch_the_others():
+    """A fraction, a length, a number without bounds and an angle come back as they were, and none becomes NaN."""
+    names, kinds = ("q", "d", "x", "phi"), ("native_contacts", "distance", "custom", "torsion")
+    schema = FeatureSchema(names=names, units=("", "nm", "", "rad"), periods=(None, None, None, 2 * math.pi), kinds=kinds)
+    frames = torch.tensor([[0.0, 0.1, -5.0, 3.0], [0.4, 2.0, 7.0, -3.0], [1.0, 0.5, 0.0, 0.0]])
+    encoding = FeatureEncoding(schema, frames)
+    torch.testing.assert_close(encoding.restore(encoding.reduce(frames)), frames, rtol=1e-5, atol=2e-6)
+    alone = FeatureEncoding(FeatureSchema(names=("d",), units=("nm",), periods=(None,), kinds=("distance",)), frames[:, 1:2])
+    assert torch.equal(encoding.reduce(frames)[:, 1:2], alone.reduce(frames[:, 1:2]))
+
+
 def test_fractions_are_logits_on_the_line(fractions):
     torch.testing.assert_close(fractions.restore(torch.tensor([[-1e3], [1e3]])), torch.tensor([[0.0], [1.0]]))
     values = torch.tensor([[0.0], [1e-5], [1e-3], [0.5], [0.999], [1.0]])
