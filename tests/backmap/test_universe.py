@@ -395,10 +395,3 @@ def test_time_of_every_frame_of_an_xtc_file(universe, tmp_path):
     again = MDAnalysis.Universe(tmp_path / "out.pdb", tmp_path / "out.xtc")
     np.testing.assert_allclose([ts.time for ts in again.trajectory], 0.2 * np.arange(200), rtol=1e-6)
     assert [ts.data["step"] for ts in again.trajectory] == list(range(200))
-
-
-def test_h5md(universe, tmp_path):
-    pytest.importorskip("h5py")
-    write_universe(universe, tmp_path / "out.h5md")
-    again = MDAnalysis.Universe(tmp_path / "out.pdb", tmp_path / "out.h5md")
-    np.testing.assert_allclose(all_positions(again), all_positions(universe), atol=1e-4)
