@@ -13,7 +13,6 @@ from openmm_trajgan.systems import alanine_dipeptide, triple_well
 from openmm_trajgan.windows.reporter import WindowReporter
 
 BURN_IN = 300  # frames of deeptime's triple well
-VALIDATION = 0.2  # of the number of training series
 
 
 @dataclass(frozen=True)
@@ -28,10 +27,6 @@ class Case:
     def training(self, seed: int) -> FeatureTrajectories:
         """Series to learn from."""
         return self.simulate(self.n_series, self.n_frames, 10 * seed - 9)
-
-    def validation(self, seed: int) -> FeatureTrajectories:
-        """Other ones to choose a model by."""
-        return self.simulate(max(round(self.n_series * VALIDATION), 1), self.n_frames, 10 * seed - 7)
 
     def reference(self) -> FeatureTrajectories:
         """Series to judge by, the same for every seed."""

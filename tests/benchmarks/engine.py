@@ -32,12 +32,12 @@ GENERATED_SERIES, GENERATED_SHARE, FEWEST_GENERATED = 100, 4, 1_000_000
 Generate = Callable[[int, int, int], FeatureTrajectories]
 
 
-def fitted(model: str, train: FeatureTrajectories, validation: FeatureTrajectories, arguments: Any, seed: int) -> Generate:
-    """Train a model and return what draws from it: frames, trajectories, seed."""
+def fitted(model: str, train: FeatureTrajectories, arguments: Any, seed: int) -> Generate:
+    """Train a model, on the training data alone, and return what draws from it: frames, trajectories, seed."""
     if model.startswith("TrajGAN"):
         config = TrainingConfig(likelihood_share=1.0) if model.endswith("likelihood") else TrainingConfig()
         gan = TrajGAN(arguments.window_length, training=config)
-        gan.fit(train, validation=validation, minutes=arguments.minutes, steps=arguments.steps, seed=seed, progress=False)
+        gan.fit(train, minutes=arguments.minutes, steps=arguments.steps, seed=seed, progress=False)
         return lambda n_frames, n, draw: gan.generate(n_frames, n, seed=draw)
     if model.startswith("MDN"):
         return MixtureDensityNetwork(int(model.split()[-1]), arguments.rival_steps).fit(train, seed).generate
@@ -50,7 +50,6 @@ def fitted(model: str, train: FeatureTrajectories, validation: FeatureTrajectori
 def measured(
     case: str,
     train: FeatureTrajectories,
-    validation: FeatureTrajectories,
     reference: FeatureTrajectories,
     model: str,
     arguments: Any,
@@ -58,7 +57,7 @@ def measured(
 ) -> dict[str, Any]:
     """Train, generate and judge."""
     start = time.process_time()
-    generate = fitted(model, train, validation, arguments, seed)
+    generate = fitted(model, train, arguments, seed)
     trained = time.process_time() - start
     start = time.process_time()
     n_frames = max(GENERATED_SHARE * train.n_frames, FEWEST_GENERATED)
@@ -121,11 +120,9 @@ def main() -> None:
     for case in arguments.cases:
         reference = CASES[case].reference()
         for seed in arguments.seeds:
-            train, validation = CASES[case].training(seed), CASES[case].validation(seed)
+            train = CASES[case].training(seed)
             for model in arguments.models:
-                results.setdefault(case, {}).setdefault(model, {})[seed] = measured(
-                    case, train, validation, reference, model, arguments, seed
-                )
+                results.setdefault(case, {}).setdefault(model, {})[seed] = measured(case, train, reference, model, arguments, seed)
                 arguments.out.write_text(json.dumps(results, indent=1) + "\n")
 
 
