@@ -238,16 +238,40 @@ def test_a_checkpoint_that_is_not_whole_is_refused(windows, tmp_path):
         load_checkpoint(path)
 
 
-def test_both_networks_learn(windows):
-    trainer = make_trainer(windows, n_steps=20)
-    trainer.run(until=10)
-    before = weights(trainer)
-    before = {name: value.clone() for name, value in before.items()}
-    trainer.run()
-    after = weights(trainer)
-    for prefix in ("0.midpoints", "0.end", "1.networks", "2.module"):
-        changed = [name for name in after if name.startswith(prefix) and not torch.equal(before[name], after[name])]
-        assert changed, prefix
+ADVERSARIAL = replace(SMALL, likelihood_share=0.0, anchor_weight=0.0, adversarial_windows=32)
+
+
+def mean_scores(trainer):
+    """Mean score of real and of generated windows, 500 each, over all time scales."""
+    noise = torch.Generator().manual_seed(0)
+    real, _ = trainer._draw(500)
+    fake = trainer.generator.sample(real, 4, noise)
+    positions = trainer.critic.draw_positions(len(real), 4, 5, noise)
+    with torch.no_grad():
+        return [
+            sum(
+                trainer.critic.score(scale, patches).mean().item()
+                for scale, patches in enumerate(trainer.critic.patches(one, positions))
+            )
+            for one in (real, fake)
+        ]
+
+
+def test_adversarial_steps_go_the_right_way(windows):
+    """The critic learns to score real windows above those of a generator whose steps are too wide, and that to be scored higher."""
+    critical = make_trainer(windows, n_steps=60, config=replace(ADVERSARIAL, critic_head_start=1.0, critic_rate=1e-2))
+    creative = make_trainer(
+        windows, n_steps=30, config=replace(ADVERSARIAL, critic_head_start=0.0, critic_rate=0.0, generator_rate=1e-3)
+    )
+    for trainer in (critical, creative):
+        for network in (trainer.generator.end, *trainer.generator.midpoints):
+            network.spread *= 3
+    critical.run()
+    real, fake = mean_scores(critical)
+    assert real > fake
+    creative.critic.load_state_dict(critical.critic.state_dict())
+    creative.run()
+    assert mean_scores(creative)[1] > fake
 
 
 def poisoned(trainer, steps, loss=float("nan")):
