@@ -6,7 +6,7 @@ unbinding and the free energy, beside those of simulations that it has not seen.
 one of them is turned into structures. About ten minutes on two cores; `p450_binding.png` shows the result.
 
 `python p450_binding.py t4_lysozyme` does the same for p-xylene and the cavity of T4 lysozyme L99A, where both states last longer.
-To change it: `collect_system(…, structure="my.pdb")` takes any complex.
+To change it: `STRUCTURE = "my.pdb"` takes a complex of your own.
 """
 
 import sys
@@ -24,6 +24,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 SYSTEM = sys.argv[1] if len(sys.argv) > 1 else "p450_binding"
+STRUCTURE = None  # or a PDB file of a complex of your own, or the entry of one to be downloaded
 N_FRAMES = 6000 if SYSTEM == "t4_lysozyme" else 3000  # per replica, one every 8 ps
 N_TRAIN, N_UNSEEN = 6, 3  # replicas
 WINDOW = 32  # frames, a quarter of a ns, in which the ligand can come all the way in
@@ -34,8 +35,9 @@ BOUND, UNBOUND = 0.3, 1.2  # nm, where the cores of the two states begin: what i
 def main() -> None:
     """Simulate, learn, generate, compare."""
     # Every simulation has a random number of its own and starts bound or unbound by even odds, so all of them are independent.
-    train = collect_system(SYSTEM, Path("train.windows"), n_frames=N_FRAMES, n_replicas=N_TRAIN, n_structures=N_FRAMES, seed=1)
-    unseen = collect_system(SYSTEM, Path("unseen.windows"), n_frames=N_FRAMES, n_replicas=N_UNSEEN, seed=2)
+    each = {"n_frames": N_FRAMES, "structure": STRUCTURE}
+    train = collect_system(SYSTEM, Path("train.windows"), n_replicas=N_TRAIN, n_structures=N_FRAMES, seed=1, **each)
+    unseen = collect_system(SYSTEM, Path("unseen.windows"), n_replicas=N_UNSEEN, seed=2, **each)
 
     # The number of frames decides how many steps the training takes, so that the seeds give one result.
     gan = tg.TrajGAN(window_length=WINDOW).fit(train, seed=3)
@@ -62,7 +64,7 @@ def main() -> None:
 
     # Structures: three numbers do not say where every bead is, so frames of the training simulations that have these numbers, and
     # follow one another as in a simulation, stand for them.
-    system = get_system(SYSTEM)
+    system = get_system(SYSTEM, STRUCTURE)
     structures = train.structures()
     universe = tg.to_universe(events, system.topology(), structures, featurizer=system.features(), trajectory=0)
     tg.write_universe(universe, "binding.xtc", overwrite=True)

@@ -55,7 +55,6 @@ def test_constraints_fix_every_direct_dependency(project):
         if line and not line.startswith("#"):
             name, version = line.split("==")
             pinned[name.lower().replace("_", "-")] = version
-    assert pinned["torch"] == "2.13.0"
     texts = [*project["dependencies"], *project["optional-dependencies"]["test"]]
     names = {re.match(r"[A-Za-z0-9_.-]+", text)[0].lower().replace("_", "-") for text in texts}
     assert names <= set(pinned)

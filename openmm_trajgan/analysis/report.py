@@ -44,7 +44,7 @@ def render(
     audit
         What to show.
     structures
-        Rendered frames of generated structures, for example from `openmm_trajgan.analysis.sketch.sketch`.
+        Rendered frames of generated structures, for example from `openmm_trajgan.analysis.sketch`.
     drawn
         From `pictures`, if they are drawn already.
     filled
