@@ -4,6 +4,15 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 import pytest
+import torch
+
+
+@pytest.fixture(autouse=True)
+def same_random_weights() -> Iterator[None]:
+    """Networks of a test begin with the same weights whichever tests ran before, and leave no seed behind."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -317,7 +317,7 @@ def test_likelihood_training_finds_the_law_of_an_autoregressive_process(make_gen
     """x(t+1) = 0.9 x(t) + e, e ~ N(0, 0.19): unit variance, correlation 0.9^k.
 
     4,000 windows of 8 frames drawn one after the other from 4,000 chains: the standard error of a variance is 0.022, of a
-    correlation below 0.016; training error is allowed as much again.
+    correlation below 0.016; for sampling and training together four of the former and three of the latter are allowed.
     """
     generator = make_generator(window_length=8, context_length=2, hidden=32, n_components=2)
     generator.encoding.low[0], generator.encoding.high[0] = -4.0, 4.0
@@ -346,10 +346,10 @@ def test_likelihood_training_finds_the_law_of_an_autoregressive_process(make_gen
         window = generator.sample(window, 2, rng)[:, 3:]
     for feature, scale in ((0, 1.0), (1, 0.3)):
         x = window[..., feature] / scale
-        assert x[:, -1].var().item() == pytest.approx(1.0, abs=0.09)
+        assert x[:, -1].var().item() == pytest.approx(1.0, abs=4 * 0.022)
         for lag in (1, 4, 7):
             correlation = torch.corrcoef(torch.stack([x[:, 0], x[:, lag]]))[0, 1].item()
-            assert correlation == pytest.approx(0.9**lag, abs=0.05)
+            assert correlation == pytest.approx(0.9**lag, abs=3 * 0.016)
 
 
 @pytest.mark.statistical

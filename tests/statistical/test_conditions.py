@@ -50,8 +50,9 @@ def test_bridges_have_the_law_of_the_process_between_its_ends(model, first, last
 def test_the_mean_follows_the_label_where_none_was_trained(model, label):
     """Last of 65 frames of 4,000 trajectories; the mean 0 was never seen.
 
-    Standard error of the mean 0.016, of the variance 0.022; the training data know their means to 0.05 each.
+    Standard error of the mean 0.016, of the variance 0.022; the training data know their means to 0.05 each. Of all three standard
+    errors are allowed; beyond them, training may be off by 12 % in the variance.
     """
     generated = np.stack(model.generate(65, N, label=label, seed=4).values)[:, -1, 0]
-    assert generated.mean() == pytest.approx(label, abs=0.2)
-    assert generated.var() == pytest.approx(1.0, abs=0.2)
+    assert generated.mean() == pytest.approx(label, abs=3 * (0.05 + 0.016))
+    assert generated.var() == pytest.approx(1.0, abs=0.12 + 3 * 0.022)

@@ -27,8 +27,8 @@ def innovations():
 def test_every_frame_of_a_window_follows_from_those_before(innovations, frame):
     """Variance of 20,000 innovations each, standard error 0.010 (20,000 training frames: the same).
 
-    Beyond three of both, 400 steps may be off by 0.15. Frames next to the start of a window that were not told of what came just
-    before it had 1.9.
+    Beyond three of both, 400 steps may be off by 0.15, and by 0.08 in the mean (standard error 0.007). Frames next to the start of
+    a window that were not told of what came just before it had a variance of 1.9.
     """
     assert innovations[..., frame].var() == pytest.approx(1.0, abs=0.15 + 3 * 0.014)
-    assert abs(innovations[..., frame].mean()) < 0.1
+    assert abs(innovations[..., frame].mean()) < 0.08 + 3 * 0.007

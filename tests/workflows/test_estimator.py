@@ -37,14 +37,6 @@ def test_minutes_can_be_repeated_in_steps():
     assert (timed.generate(30, seed=2).values[0] == again.generate(30, seed=2).values[0]).all()
 
 
-def test_a_constant_feature_stays_constant():
-    series = np.c_[np.random.default_rng(0).normal(size=200), np.full(200, 300.1)]
-    schema = FeatureSchema(names=("x", "c"), units=("", ""), periods=(None, None), frame_interval=1.0)
-    gan = TrajGAN(window_length=8).fit(FeatureTrajectories([series], schema), steps=20, seed=1, progress=False)
-    generated = gan.generate(500, seed=1).values[0][:, 1]
-    assert np.abs(generated - 300.1).max() < 0.05
-
-
 @pytest.mark.parametrize(
     ("make", "message"),
     [
