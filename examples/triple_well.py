@@ -2,7 +2,7 @@
 
 A particle diffuses in a plane with three wells on a diagonal (`openmm_trajgan/systems/triple_well.py`). The origin of the method
 trained on windows of 40,000 frames of two coordinates and drew such windows at once; its 50 files were overlapping pieces of one
-trajectory. Here 100 independent particles give 100 windows, 80 to learn from and 20 to judge by. About ten minutes on two cores;
+trajectory. Here 100 independent particles give 100 windows, 80 to learn from and 20 to judge by. About four minutes on two cores;
 `triple_well.png` shows the result.
 
 To change it: so long a window leaves time for few training steps. `WINDOW = None` chooses windows about as long as the slowest
