@@ -20,6 +20,7 @@ from openmm_trajgan.features.base import Featurizer
 from openmm_trajgan.features.from_schema import from_schema
 from openmm_trajgan.schema import FeatureSchema
 from openmm_trajgan.systems import NAMES, get_system
+from openmm_trajgan.systems.bound_complex import source_and_ligand
 from openmm_trajgan.workflows.config import Argument, require_new
 from openmm_trajgan.workflows.data import DataConfig, as_trajectories, load_data
 
@@ -71,9 +72,11 @@ class BackmapConfig(DataConfig):
 def run(config: BackmapConfig) -> str:
     """Backmap, write, measure and return what was done in words."""
     pdb, report_file = config.out.with_suffix(".pdb"), config.out.with_suffix(".validity.json")
+    structure = None if config.structure is None else source_and_ligand(config.structure)[0]
+    inputs = (config.features, config.topology, config.reference, structure)
     for path in (*written_files(config.out), report_file):
-        require_new(path, force=config.force)
-    topology, featurizer = _molecule(config, pdb)
+        require_new(path, force=config.force, inputs=inputs)
+    topology, featurizer = _molecule(config)
     features = as_trajectories(load_data(config.features, config, _columns(config, featurizer)))
     if features.schema.frame_interval is None:
         raise InputError(f"{config.features}: holds no time between frames; give --frame-interval in ps")
@@ -111,7 +114,7 @@ def run(config: BackmapConfig) -> str:
     return "\n".join(lines)
 
 
-def _molecule(config: BackmapConfig, pdb: Path) -> tuple[Any, Featurizer | None]:
+def _molecule(config: BackmapConfig) -> tuple[Any, Featurizer | None]:
     """Return the topology, and the featurizer where the system tells it."""
     if config.system is not None:
         system = get_system(config.system, config.structure)
@@ -119,8 +122,6 @@ def _molecule(config: BackmapConfig, pdb: Path) -> tuple[Any, Featurizer | None]
     assert config.topology is not None
     if not config.topology.is_file():
         raise InputError(f"{config.topology}: no such file; give a PDB file of the molecule")
-    if config.topology.resolve() == pdb.resolve():
-        raise InputError(f"{pdb}: is the --topology and would be replaced by the first frame; choose another --out")
     return config.topology, None
 
 

@@ -18,6 +18,7 @@ from openmm_trajgan.features.base import Featurizer
 from openmm_trajgan.seeding import Seeds
 from openmm_trajgan.systems import NAMES, get_system
 from openmm_trajgan.systems.base import SimulatedSystem
+from openmm_trajgan.systems.bound_complex import source_and_ligand
 from openmm_trajgan.training.interrupt import deferred_interrupt
 from openmm_trajgan.workflows.config import Argument, WorkflowConfig, replace_folder, require_new
 from openmm_trajgan.workflows.progress import progress_bar
@@ -78,7 +79,9 @@ class CollectConfig(WorkflowConfig):
 
 def run(config: CollectConfig) -> str:
     """Collect and return what was done in words."""
-    require_new(config.out, force=config.force, resume=config.resume, folder_of=CollectConfig)
+    structure = None if config.structure is None else source_and_ligand(config.structure)[0]
+    inputs = (config.topology, *config.trajectory, structure)
+    require_new(config.out, force=config.force, inputs=inputs, resume=config.resume, folder_of=CollectConfig)
     resumed = config.resume and config.out.exists()
     if resumed:
         config = config.continued(config.out, free={"frames", "processes", "resume", "force"})

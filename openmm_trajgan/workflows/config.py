@@ -1,6 +1,7 @@
 """What all configurations share: strict fields, YAML, and outputs that are never overwritten by accident."""
 
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Self
 
@@ -97,7 +98,14 @@ def _read_yaml(file: Path) -> dict[str, Any]:
     return loaded
 
 
-def require_new(output: Path, *, force: bool, resume: bool = False, folder_of: type[WorkflowConfig] | None = None) -> None:
+def require_new(
+    output: Path,
+    *,
+    force: bool,
+    inputs: Iterable[Path | str | None] = (),
+    resume: bool = False,
+    folder_of: type[WorkflowConfig] | None = None,
+) -> None:
     """Refuse to overwrite, before any work is done.
 
     Parameters
@@ -105,7 +113,9 @@ def require_new(output: Path, *, force: bool, resume: bool = False, folder_of: t
     output
         File or folder that the job will make.
     force
-        Allow to replace what is there.
+        Allow to replace what is there, unless it is one of the `inputs`.
+    inputs
+        Files and folders that the job reads; None for those not given.
     resume
         Allow to continue what is there.
     folder_of
@@ -115,11 +125,16 @@ def require_new(output: Path, *, force: bool, resume: bool = False, folder_of: t
     Raises
     ------
     InputError
-        If `output` exists and may not be replaced, or its parent folder does not exist.
+        If `output` exists and may not be replaced, or is, holds or belongs to an input, or its parent folder does not exist.
     """
     if not output.parent.is_dir():
         raise InputError(f"{output.parent}: no such folder; make it, or choose another --out")
-    if not output.exists() or (resume and folder_of):
+    if not output.exists():
+        return
+    for given in inputs:
+        if given is not None and _would_be_lost(Path(given).resolve(), output.resolve()):
+            raise InputError(f"{given}: is an input, and {output} would be replaced; choose another --out")
+    if resume and folder_of:
         return
     if output.is_dir() != (folder_of is not None):
         kind = "folder" if output.is_dir() else "file"
@@ -137,16 +152,10 @@ def replace_folder(output: Path) -> None:
     output.mkdir()
 
 
-def require_outside(path: Path, output: Path) -> None:
-    """Refuse an input that lies in the folder to be replaced.
-
-    Raises
-    ------
-    InputError
-        If it does.
-    """
-    if path.resolve().is_relative_to(output.resolve()):
-        raise InputError(f"{path}: lies in {output}, which would be replaced; choose another --out")
+def _would_be_lost(given: Path, output: Path) -> bool:
+    """Whether an input is what would be replaced, lies in it, or is the window buffer or folder of .npy files that holds it."""
+    belongs = output.is_relative_to(given) and (output.suffix == ".npy" or (given / "buffer.json").exists())
+    return belongs or given.is_relative_to(output)
 
 
 def _is_made_by(config: type[WorkflowConfig], folder: Path) -> bool:

@@ -35,7 +35,7 @@ class TrainConfig(DataConfig):
 
 def run(config: TrainConfig) -> str:
     """Train, write the model and return what was done in words."""
-    require_new(config.out, force=config.force)
+    require_new(config.out, force=config.force, inputs=(config.data, config.validation))
     checkpoint = config.out.with_name(config.out.name + ".checkpoint")
     if checkpoint.exists() and not (config.resume or config.force):
         raise InputError(f"{checkpoint}: an interrupted training is there; --resume continues it, --force begins anew")

@@ -58,6 +58,37 @@ def test_no_command_takes_the_place_of_what_another_one_made(refused, trajgan, s
         assert "made: nothing to resume" in refused(*command.split(), "--out", "made", "--resume")
 
 
+@pytest.fixture
+def made_by_collect(tmp_path):
+    """A folder that --force of `trajgan collect` may replace, with stored MD put into it."""
+    (tmp_path / "w").mkdir()
+    (tmp_path / "w" / "config.yaml").write_text("# written by trajgan collect\nseed: 1\n")
+    for name in ("top.pdb", "raw.xtc"):
+        (tmp_path / "w" / name).touch()
+
+
+@pytest.mark.parametrize(
+    ("command", "lost"),
+    [
+        ("train two.npy --out two.npy", "two.npy: is an input, and two.npy would be replaced"),
+        ("train two.npy --validation three.npy --out ./three.npy", "three.npy: is an input"),
+        ("train . --out two.npy", ".: is an input, and two.npy would be replaced"),
+        ("generate text.txt --frames 5 --out text.txt", "text.txt: is an input"),
+        ("generate model --frames 5 --start two.npy --out two.npy", "two.npy: is an input"),
+        ("backmap generated.npz --topology top.pdb --reference text.txt --out text.txt", "text.txt: is an input"),
+        ("backmap generated.npz --topology top.pdb --out top.xtc", "top.pdb: is an input"),
+        ("backmap generated.npz --system p450_binding --structure top.pdb:CAM --out top.xtc", "top.pdb: is an input"),
+        ("collect --topology top.pdb --trajectory w/raw.xtc --out w", "w/raw.xtc: is an input, and w would be replaced"),
+        ("collect --topology top.pdb --trajectory w/raw.xtc --out w --resume", "w/raw.xtc: is an input"),
+        ("collect p450_binding --frames 5 --structure w/top.pdb --out w", "w/top.pdb: is an input"),
+        ("audit w two.npy --out w", "w: is an input"),
+    ],
+)
+def test_no_input_is_replaced(refused, series, made_by_collect, tmp_path, command, lost):
+    (tmp_path / "top.pdb").touch()
+    assert f"trajgan: {lost}" in refused(*command.split(), "--force")
+
+
 @pytest.mark.filterwarnings("ignore:Element information is missing")  # by MDAnalysis
 def test_files_that_are_no_structures(refused, series, tmp_path):
     (tmp_path / "bad.pdb").write_text("garbage\n")
