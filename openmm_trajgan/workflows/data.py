@@ -138,15 +138,13 @@ def _with_schema(
                 f"{files[0]}: other features than those it stands beside, expected {like.n_features} columns, found {n_features}; "
                 "use data collected with the same features"
             )
+        _require_radians(series, files, like, "the data beside it")
         return FeatureTrajectories(series, like, names)
     if config.frame_interval is None:
         raise InputError(f"{files[0]}: holds no time between frames; give --frame-interval in ps")
     outside = [column for column in config.periodic if not 0 <= column < n_features]
     if outside:
         raise InputError(f"--periodic {outside[0]}: the data have columns 0 to {n_features - 1}")
-    for column in config.periodic:
-        if max(np.abs(array[:, column]).max() for array in series) > 2 * math.pi + 1e-3:
-            raise InputError(f"--periodic {column}: values beyond 2π are no angles in radians; convert the column, degrees perhaps")
     angles = [column in config.periodic for column in range(n_features)]
     schema = FeatureSchema(
         names=tuple(f"feature {column}" for column in range(n_features)),
@@ -154,4 +152,15 @@ def _with_schema(
         periods=tuple(2 * math.pi if angle else None for angle in angles),
         frame_interval=config.frame_interval,
     )
+    _require_radians(series, files, schema, "--periodic")
     return FeatureTrajectories(series, schema, names)
+
+
+def _require_radians(series: list[NDArray[Any]], files: list[Path], schema: FeatureSchema, told_by: str) -> None:
+    for array, file in zip(series, files, strict=True):
+        for column, period in enumerate(schema.periods):
+            if period is not None and (largest := np.abs(array[:, column]).max()) > period + 1e-3:
+                raise InputError(
+                    f"{file}: column {column} is an angle by {told_by}, expected radians up to {period:.4g}, found {largest:.4g}; "
+                    "convert it, from degrees perhaps"
+                )

@@ -209,7 +209,7 @@ def test_unforeseen_errors_are_one_line_too(trajgan, model, tmp_path, monkeypatc
 def test_angles_in_degrees_are_noticed(trajgan, train_options, tmp_path, folder_of_npy, untouched):
     np.save(folder_of_npy / "run1.npy", 100 * np.load(folder_of_npy / "run1.npy"))
     result = trajgan("train", folder_of_npy, *train_options, "--periodic", 1, "--out", tmp_path / "m.trajgan")
-    assert_refused(result, "--periodic 1", "degrees perhaps", untouched=untouched())
+    assert_refused(result, "run1.npy: column 1", "by --periodic", "degrees perhaps", untouched=untouched())
 
 
 def test_damaged_archives(trajgan, train_options, tmp_path, untouched):

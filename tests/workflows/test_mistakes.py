@@ -48,6 +48,14 @@ def test_what_is_missing_or_wrong_is_named(refused, series, arguments, words):
     assert words in refused(*arguments)
 
 
+@pytest.mark.parametrize(
+    "command", ["audit generated.npz degrees.npy --out r", "train generated.npz --validation degrees.npy --out m"]
+)
+def test_degrees_beside_radians_are_noticed(refused, series, tmp_path, command):
+    np.save(tmp_path / "degrees.npy", np.random.default_rng(0).uniform(-180, 180, size=(100, 2)))
+    assert "degrees.npy: column 0 is an angle by the data beside it, expected radians up to 6.283" in refused(*command.split())
+
+
 @pytest.mark.parametrize("command", ["audit generated.npz generated.npz", "demo", "collect triple_well --frames 5"])
 def test_no_command_takes_the_place_of_what_another_one_made(refused, trajgan, series, tmp_path, command):
     made = {"audit": "collect", "demo": "collect", "collect": "audit"}[command.split()[0]]
