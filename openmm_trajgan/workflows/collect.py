@@ -26,6 +26,8 @@ from openmm_trajgan.workflows.worker import simulate_replicas, start_worker
 
 _POLL_SECONDS = 0.5
 _NAMES_SHOWN = 8
+_FOR_SYSTEMS = ("frames", "replicas", "label", "structure", "seed", "processes")
+_FOR_STORED_MD = ("trajectory", "features")
 
 
 class CollectConfig(WorkflowConfig):
@@ -68,10 +70,9 @@ class CollectConfig(WorkflowConfig):
             raise ValueError("give either the name of a system or --topology with --trajectory")
         if self.system is not None and self.frames is None:
             raise ValueError("--frames is missing: how many frames per replica to simulate")
-        if self.system is None and (self.label or self.structure):
-            raise ValueError("--label and --structure are for systems to simulate; leave them out")
-        if self.system is None and self.frames is not None:
-            raise ValueError("--frames is for systems to simulate, stored MD is read to its end; leave it out")
+        for name in _FOR_SYSTEMS if self.system is None else _FOR_STORED_MD:
+            if getattr(self, name) != type(self).model_fields[name].default:  # a YAML file may tell the default
+                raise ValueError(f"--{name} is for {'systems to simulate' if self.system is None else 'stored MD'}; leave it out")
         if self.topology is not None and not self.trajectory:
             raise ValueError("--trajectory is missing: one file per replica")
         return self
@@ -85,7 +86,7 @@ def run(config: CollectConfig) -> str:
     resumed = config.resume and config.out.exists()
     if resumed:
         config = config.continued(config.out, free={"frames", "processes", "resume", "force"})
-    config = config.with_seed()
+    config = config if config.system is None else config.with_seed()  # reading stored MD draws nothing
     if config.system is not None:
         assert config.frames is not None
         system = get_system(config.system, config.structure)  # a wrong name must not cost a folder

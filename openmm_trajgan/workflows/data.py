@@ -2,6 +2,7 @@
 
 import math
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from openmm_trajgan.workflows.config import WorkflowConfig
 
 
 class DataConfig(WorkflowConfig):
-    """Options that say what arrays without a schema hold."""
+    """Options that say what arrays without a schema hold; what other data tell of themselves they may only repeat."""
 
     frame_interval: float | None = Field(None, gt=0, allow_inf_nan=False, description="time between frames of .npy data, ps")
     periodic: list[int] = Field([], description="columns of .npy data that are angles in radians, counted from 0")
@@ -44,7 +45,9 @@ def load_data(path: Path, config: DataConfig, like: FeatureSchema | None = None)
     if not path.exists():
         raise InputError(f"{path}: no such file or folder; give a window buffer, an .npy file or a folder of .npy files")
     if (path / "buffer.json").exists():
-        return WindowBuffer(path)
+        buffer = WindowBuffer(path)
+        _require_agreement(path, buffer.schema, config)
+        return buffer
     if path.is_dir():
         files = sorted(path.glob("*.npy"))
         if not files:
@@ -81,7 +84,11 @@ def load_data(path: Path, config: DataConfig, like: FeatureSchema | None = None)
             f"{path}: expected a window buffer, an .npy or .npz file, a folder of .npy files or generated trajectories, "
             "found none of these; check the path, or make a truncated file again"
         )
-    return FeatureTrajectories.load(path)
+    loaded = FeatureTrajectories.load(path)
+    _require_agreement(path, loaded.schema, config)
+    if config.frame_interval is None or loaded.schema.frame_interval is not None:
+        return loaded
+    return replace(loaded, schema=loaded.schema.with_frame_interval(config.frame_interval))
 
 
 def as_trajectories(data: FeatureTrajectories | WindowBuffer) -> FeatureTrajectories:
@@ -138,6 +145,7 @@ def _with_schema(
                 f"{files[0]}: other features than those it stands beside, expected {like.n_features} columns, found {n_features}; "
                 "use data collected with the same features"
             )
+        _require_agreement(files[0], like, config)
         _require_radians(series, files, like, "the data beside it")
         return FeatureTrajectories(series, like, names)
     if config.frame_interval is None:
@@ -154,6 +162,15 @@ def _with_schema(
     )
     _require_radians(series, files, schema, "--periodic")
     return FeatureTrajectories(series, schema, names)
+
+
+def _require_agreement(path: Path, schema: FeatureSchema, config: DataConfig) -> None:
+    if config.frame_interval is not None:
+        schema.require_same(schema.with_frame_interval(config.frame_interval), str(path), "--frame-interval")
+    angles = np.flatnonzero(schema.periodic).tolist()
+    if config.periodic and set(config.periodic) != set(angles):
+        known = ", ".join(map(str, angles)) or "none"
+        raise InputError(f"--periodic: the angles of {path} are known to be columns {known}, found {config.periodic}; leave it out")
 
 
 def _require_radians(series: list[NDArray[Any]], files: list[Path], schema: FeatureSchema, told_by: str) -> None:

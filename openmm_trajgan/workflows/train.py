@@ -1,6 +1,7 @@
 """DATA in, a model out."""
 
 from pathlib import Path
+from typing import Any, Self
 
 from pydantic import Field
 
@@ -31,6 +32,13 @@ class TrainConfig(DataConfig):
     device: str = Field("cpu", description="where to train, as PyTorch spells it")
     resume: bool = Field(False, description="continue an interrupted training from OUT.checkpoint")
     force: bool = Field(False, description="replace an existing model")
+
+    @classmethod
+    def parse(cls, values: dict[str, Any], file: Path | None = None) -> Self:
+        """Build as every configuration; minutes or steps take the place of the other one in the file."""
+        if ("minutes" in values) != ("steps" in values):
+            values = {"minutes": None, "steps": None, **values}
+        return super().parse(values, file)
 
 
 def run(config: TrainConfig) -> str:

@@ -184,7 +184,7 @@ def test_stored_md_gives_the_frames_a_reporter_would_have_stored(tmp_path, trajg
         ((), "give either the name of a system or --topology"),
         (("triple_well",), "--frames is missing"),
         (("--topology", "top.pdb"), "--trajectory is missing"),
-        (("--topology", "top.pdb", "--trajectory", "md.dcd", "--label", 300), "--label and --structure are for systems"),
+        (("--topology", "top.pdb", "--trajectory", "md.dcd", "--label", 300), "--label is for systems to simulate; leave it out"),
         (("triple_well", "--frames", 1, "--label", 300), "label: triple_well has one condition only, found 300; leave it out"),
         (("trp_cage", "--frames", 1, "--structure", "1L2Y"), "trp_cage is made of one structure only, found '1L2Y'"),
         (("p450_binding", "--frames", 1, "--structure", "no.pdb"), "expected a PDB file or the four characters of a PDB entry"),

@@ -48,6 +48,32 @@ def test_what_is_missing_or_wrong_is_named(refused, series, arguments, words):
     assert words in refused(*arguments)
 
 
+STORED = "collect --topology top.pdb --trajectory md.xtc --out w"
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("train generated.npz --frame-interval 7 --out m", "--frame-interval has a frame every 7 ps, generated.npz every 0.2 ps"),
+        ("train generated.npz --periodic 1 --out m", "--periodic: the angles of generated.npz are known to be columns 0, 1, found"),
+        ("audit generated.npz two.npy --frame-interval 7 --out r", "--frame-interval has a frame every 7 ps, generated.npz"),
+        ("audit w two.npy --frame-interval 7 --out r", "--frame-interval has a frame every 7 ps, w every 0.2 ps"),
+        ("backmap two.npy --system triple_well --periodic 0 --out s.xtc", "the angles of two.npy are known to be columns none"),
+        ("train two.npy --frame-interval 1 --minutes 3 --steps 9 --out m", "found minutes=3.0, steps=9"),
+        ("collect triple_well --frames 2 --trajectory nope.xtc --out w", "--trajectory is for stored MD; leave it out"),
+        ("collect triple_well --frames 2 --features distances --out w", "--features is for stored MD; leave it out"),
+        (f"{STORED} --replicas 2", "--replicas is for systems to simulate; leave it out"),
+        (f"{STORED} --processes 2", "--processes is for systems to simulate; leave it out"),
+        (f"{STORED} --seed 2", "--seed is for systems to simulate; leave it out"),
+    ],
+)
+def test_no_option_is_ignored(refused, series, tmp_path, command, words):
+    if command.startswith("audit w"):
+        with WindowBuffer(tmp_path / "w", ANGLES) as buffer:
+            buffer.append(["0"], step=1, time=0.2, segment=0, features=np.zeros((1, 2)))
+    assert words in refused(*command.split())
+
+
 @pytest.mark.parametrize(
     "command", ["audit generated.npz degrees.npy --out r", "train generated.npz --validation degrees.npy --out m"]
 )
@@ -138,13 +164,36 @@ def test_several_trajectories_after_one_option(trajgan, molecule, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:Reader has no dt information")  # of PDB files
+@pytest.mark.parametrize(
+    ("command", "written", "again"),
+    [
+        ("collect triple_well --frames 5 --processes 1", "w/config.yaml", ["--resume"]),
+        ("collect --topology ala2.pdb --trajectory ala2.pdb", "w/config.yaml", ["--resume"]),
+        ("train generated.npz --frame-interval 0.2 --periodic 0 --periodic 1 --minutes 0.001", "w.config.yaml", ["--steps", 2]),
+    ],
+)
+def test_configurations_written_beside_outputs_can_be_given_back(
+    trajgan, series, molecule, tmp_path, monkeypatch, command, written, again
+):
+    monkeypatch.chdir(tmp_path)
+    command = command.split()
+    back = [command[0], "--config", written]
+    for words in ([*command, "--out", "w"], [*back, *again, *([] if "--resume" in again else ["--force"])], [*back, "--force"]):
+        status, _, err = trajgan(*words)
+        assert status == 0, err
+
+
+@pytest.mark.filterwarnings("ignore:Reader has no dt information")  # of PDB files
 def test_columns_of_arrays_are_those_of_the_system_or_of_the_reference(trajgan, refused, molecule, tmp_path):
     np.save(tmp_path / "generated.npy", np.random.default_rng(0).uniform(-3, 3, size=(1, 20, 2)).astype(np.float32))
     system = ("backmap", "generated.npy", "--system", "alanine_dipeptide", "--reference", "ala2.pdb", "--out", "a.xtc")
     assert "generated.npy: holds no time between frames; give --frame-interval" in refused(*system)
     assert trajgan("collect", "--topology", "ala2.pdb", "--trajectory", "ala2.pdb", "--out", "md.windows")[0] == 0
     reference = ("backmap", "generated.npy", "--topology", "ala2.pdb", "--reference", "md.windows", "--out", "b.xtc")
-    for command in ((*system, "--frame-interval", 0.2), reference):
+    FeatureTrajectories(np.load(tmp_path / "generated.npy"), alanine_dipeptide.features().schema).save(tmp_path / "untimed.npz")
+    untimed = ("backmap", "untimed.npz", "--topology", "ala2.pdb", "--out", "c.xtc")
+    assert "untimed.npz: holds no time between frames; give --frame-interval" in refused(*untimed)
+    for command in ((*system, "--frame-interval", 0.2), reference, (*untimed, "--frame-interval", 0.2)):
         status, out, err = trajgan(*command)
         assert status == 0, err
         assert "20 frames of 22 atoms" in out
