@@ -148,8 +148,8 @@ class TrajGAN:
             If the training diverges.
         """
         buffer = data if isinstance(data, WindowBuffer) else WindowBuffer.from_trajectories(data)
-        if (minutes is not None and (steps is not None or not minutes > 0)) or (steps is not None and steps < 2):
-            raise InputError(f"expected either a positive time or at least 2 steps, found minutes={minutes}, steps={steps}")
+        if (minutes is not None and (steps is not None or not 0 < minutes < float("inf"))) or (steps is not None and steps < 2):
+            raise InputError(f"expected either a positive, finite time or at least 2 steps, found minutes={minutes}, steps={steps}")
         if seed is not None and seed < 0:
             raise InputError(f"seed: expected 0 or more, found {seed}")
         path = None if checkpoint is None else Path(checkpoint)

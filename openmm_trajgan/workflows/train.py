@@ -26,7 +26,9 @@ class TrainConfig(DataConfig):
         "default what a window buffer holds",
     )
     validation: Path | None = Field(None, description="other trajectories, by which to choose between stages of the training")
-    minutes: float | None = Field(None, gt=0, description="how long to train, minutes; default: by the number of frames")
+    minutes: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="how long to train, minutes; default: by the number of frames"
+    )
     steps: int | None = Field(None, ge=2, description="training steps, instead of minutes: repeats a run exactly")
     seed: int | None = Field(None, ge=0, description="root seed; none draws one and records it")
     device: str = Field("cpu", description="where to train, as PyTorch spells it")

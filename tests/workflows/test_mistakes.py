@@ -22,6 +22,7 @@ def series(tmp_path):
     np.save(tmp_path / "three.npy", rng.normal(size=(100, 3)))
     FeatureTrajectories([rng.normal(size=(100, 2))], ANGLES).save(tmp_path / "generated.npz")
     (tmp_path / "text.txt").write_text("no numbers\n")
+    (tmp_path / "inf.yaml").write_text("minutes: .inf\n")
 
 
 @pytest.mark.parametrize(
@@ -31,6 +32,8 @@ def series(tmp_path):
         (["train", "two.npy", "three.npy", "--out", "m"], "unexpected extra argument(s) (three.npy)"),
         (["train", "two.npy", "--out", "m", "--minuts", "3"], "No such option: --minuts"),
         (["train", "two.npy", "--out", "m", "--minutes", "long"], "Invalid value for '--minutes'"),
+        (["train", "two.npy", "--out", "m", "--minutes", "inf"], "minutes: Input should be a finite number, found inf"),
+        (["demo", "--config", "inf.yaml", "--out", "d"], "minutes: Input should be a finite number, found inf"),
         (["backmap", "two.npy", "--out", "m", "--method", "magic"], "'magic' is not one of"),
         (["traim"], "No such command 'traim'. Did you mean 'train'?"),
         (["train", "two.npy"], "out: missing, expected model file to write"),
