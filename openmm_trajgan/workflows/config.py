@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any, Self
 
 import yaml
@@ -106,7 +107,7 @@ def require_new(
     resume: bool = False,
     folder_of: type[WorkflowConfig] | None = None,
 ) -> None:
-    """Refuse to overwrite, before any work is done.
+    """Refuse to overwrite, or to write where nothing can be written, before any work is done.
 
     Parameters
     ----------
@@ -125,10 +126,12 @@ def require_new(
     Raises
     ------
     InputError
-        If `output` exists and may not be replaced, or is, holds or belongs to an input, or its parent folder does not exist.
+        If `output` exists and may not be replaced, or is, holds or belongs to an input, or its parent folder does not exist,
+        or nothing can be written there.
     """
     if not output.parent.is_dir():
         raise InputError(f"{output.parent}: no such folder; make it, or choose another --out")
+    _require_writable(output, output if resume and folder_of and output.is_dir() else output.parent)
     if not output.exists():
         return
     for given in inputs:
@@ -143,6 +146,14 @@ def require_new(
         raise InputError(f"{output}: exists already; choose another --out, or --force to replace it")
     if folder_of and any(output.iterdir()) and not _is_made_by(folder_of, output):
         raise InputError(f"{output}: not made by this command (no config.yaml of it in there); choose another --out")
+
+
+def _require_writable(output: Path, folder: Path) -> None:
+    try:
+        with NamedTemporaryFile(dir=folder, prefix=f".{output.name}.", suffix=".config.yaml"):  # as long a name as will be needed
+            pass
+    except OSError as error:
+        raise InputError(f"{output}: nothing can be written there ({error.strerror}); choose another --out") from error
 
 
 def replace_folder(output: Path) -> None:

@@ -1,6 +1,7 @@
 """Mistakes on the command line: one line that tells what to do, exit status 2, and every file as it was."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -93,6 +94,28 @@ def test_no_command_takes_the_place_of_what_another_one_made(refused, trajgan, s
     assert "made: not made by this command" in refused(*command.split(), "--out", "made", "--force")
     if "audit" not in command:
         assert "made: nothing to resume" in refused(*command.split(), "--out", "made", "--resume")
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder where even root cannot write")
+@pytest.mark.parametrize(
+    "command",
+    [
+        "train two.npy --frame-interval 1",
+        "generate text.txt --frames 5",
+        "backmap generated.npz --topology top.pdb",
+        "audit generated.npz two.npy",
+        "collect triple_well --frames 5",
+        "demo --quick",
+    ],
+)
+def test_an_output_that_cannot_be_written_is_noticed_first(refused, series, command):
+    line = refused(*command.split(), "--out", "/proc/made.xtc")
+    assert line == "trajgan: /proc/made.xtc: nothing can be written there (No such file or directory); choose another --out"
+
+
+def test_an_output_with_too_long_a_name_is_noticed_first(refused, series):
+    line = refused("generate", "text.txt", "--frames", 5, "--out", 250 * "m")
+    assert "nothing can be written there (File name too long)" in line
 
 
 @pytest.fixture
