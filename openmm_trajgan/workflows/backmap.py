@@ -49,6 +49,7 @@ class BackmapConfig(DataConfig):
     )
     method: Method | None = Field(None, description="how structures are made; default: by the features and the molecule")
     trajectory: int | None = Field(0, ge=0, description="index of the generated trajectory to write")
+    all_trajectories: bool = Field(False, description="write all trajectories, one after the other, in place of --trajectory")
     seed: int = Field(0, ge=0, description="seed of what the method draws")
     relax: bool = Field(
         False, description="repair the frames that clash, and only these, by restrained minimisation; none is ever left out"
@@ -66,6 +67,8 @@ class BackmapConfig(DataConfig):
             raise ValueError("give either --topology, a PDB file of the molecule, or --system, the name of a system")
         if self.structure is not None and self.system is None:
             raise ValueError("--structure belongs to --system; leave it out")
+        if self.all_trajectories and self.trajectory:
+            raise ValueError("give either --trajectory or --all-trajectories")
         return self
 
 
@@ -88,7 +91,7 @@ def run(config: BackmapConfig) -> str:
         reference,
         featurizer=featurizer,
         method=config.method,
-        trajectory=config.trajectory,
+        trajectory=None if config.all_trajectories else config.trajectory,
         seed=config.seed,
         relax=config.relax and config.force_field,
     )
@@ -96,7 +99,8 @@ def run(config: BackmapConfig) -> str:
     config.write_beside(config.out)
     frames, provenance = universe.trajectory, universe.trajectory.provenance
     lines = [
-        f"{config.out}, {pdb}: {frames.n_frames} frames of {len(universe.atoms)} atoms, one every {frames.dt:g} ps",
+        f"{config.out}, {pdb}: {frames.n_frames} frames of {len(universe.atoms)} atoms, one every {frames.dt:g} ps"
+        + _which(config, len(features)),
         f"Method {provenance['method']}: {provenance['reason']}.",
     ]
     if "retrieved" in provenance:
@@ -134,6 +138,15 @@ def _columns(config: BackmapConfig, featurizer: Featurizer | None) -> FeatureSch
     else:
         return None
     return schema if config.frame_interval is None else schema.with_frame_interval(config.frame_interval)
+
+
+def _which(config: BackmapConfig, n_trajectories: int) -> str:
+    """Say which of several trajectories were written."""
+    if n_trajectories == 1:
+        return ""
+    if config.all_trajectories or config.trajectory is None:
+        return f", all {n_trajectories} trajectories one after the other"
+    return f", trajectory {config.trajectory} of {n_trajectories} (--all-trajectories writes all)"
 
 
 def _repaired(told: dict[str, Any]) -> str:

@@ -63,6 +63,20 @@ def test_structures_features_provenance_and_validity(trajgan, folder, tmp_path, 
     assert report["figures"]["energy"]["value"] > report["figures"]["energy"]["md"]  # of angles drawn at random
 
 
+def test_which_of_several_trajectories_is_written_is_said(trajgan, folder, tmp_path):
+    (tmp_path / "all.yaml").write_text("trajectory: null\n")
+    for options, n_frames, words in (
+        ((), 40, "trajectory 0 of 2 (--all-trajectories writes all)"),
+        (("--all-trajectories",), 80, "all 2 trajectories one after the other"),
+        (("--config", tmp_path / "all.yaml"), 80, "all 2 trajectories one after the other"),
+        (("--config", tmp_path / "made.xtc.config.yaml"), 80, "all 2 trajectories one after the other"),
+    ):
+        status, out, err = trajgan(*arguments(folder, tmp_path / "made.xtc", "--force", *options))
+        assert status == 0, err
+        assert out.splitlines()[0].endswith(f": {n_frames} frames of 22 atoms, one every 0.2 ps, {words}")
+    assert MDAnalysis.Universe(tmp_path / "made.pdb", tmp_path / "made.xtc").trajectory.n_frames == 80
+
+
 def test_frames_of_md_and_one_file(trajgan, folder, tmp_path):
     options = ("--reference", folder / "md.windows", "--method", "nearest_frames")
     status, out, err = trajgan(*arguments(folder, tmp_path / "made.trajgan", *options))
@@ -176,6 +190,7 @@ def test_without_a_force_field_that_knows_the_molecule_there_are_no_energies(tra
         (("--method", "identity"), "expected the coordinates x, y, z of one particle"),
         (("--force-field", "tip3p.xml"), "force field tip3p.xml: No template found for residue 0 (ACE)"),
         (("--relax", "--method", "nearest_frames"), "found method nearest_frames"),
+        (("--trajectory", "1", "--all-trajectories"), "give either --trajectory or --all-trajectories"),
         (("--trajectory", "2"), "expected a trajectory between 0 and 1, found 2"),
     ],
 )
