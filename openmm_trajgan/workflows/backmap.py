@@ -16,7 +16,7 @@ from openmm_trajgan.backmap.force_field import FORCE_FIELD, PotentialEnergy, for
 from openmm_trajgan.backmap.molecule import molecule_of, reference_of, without_frames
 from openmm_trajgan.buffer import WindowBuffer
 from openmm_trajgan.errors import InputError, first_line
-from openmm_trajgan.features.base import Featurizer
+from openmm_trajgan.features import Featurizer, Latent
 from openmm_trajgan.features.from_schema import from_schema
 from openmm_trajgan.schema import FeatureSchema
 from openmm_trajgan.systems import NAMES, get_system
@@ -42,6 +42,7 @@ class BackmapConfig(DataConfig):
         "needed for features that atoms do not define, such as native contacts",
     )
     structure: str | None = Field(None, description="--structure that the system was collected with, if any")
+    latent: Path | None = Field(None, description="fitted projection that made the features: a file of Latent.save or trajgan demo")
     reference: Path | None = Field(
         None,
         description="structures of MD for what the features do not tell, and to compare with: a window buffer, or a trajectory of "
@@ -76,10 +77,12 @@ def run(config: BackmapConfig) -> str:
     """Backmap, write, measure and return what was done in words."""
     pdb, report_file = config.out.with_suffix(".pdb"), config.out.with_suffix(".validity.json")
     structure = None if config.structure is None else source_and_ligand(config.structure)[0]
-    inputs = (config.features, config.topology, config.reference, structure)
+    inputs = (config.features, config.topology, config.latent, config.reference, structure)
     for path in (*written_files(config.out), report_file):
         require_new(path, force=config.force, inputs=inputs)
     topology, featurizer = _molecule(config)
+    if config.latent is not None:
+        featurizer = Latent.load(config.latent, featurizer)
     features = as_trajectories(load_data(config.features, config, _columns(config, featurizer)))
     if features.schema.frame_interval is None:
         raise InputError(f"{config.features}: holds no time between frames; give --frame-interval in ps")
