@@ -13,7 +13,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from openmm_trajgan.buffer import WindowBuffer
-from openmm_trajgan.errors import InputError, NonFiniteError, first_line
+from openmm_trajgan.errors import InputError, NonFiniteError, SchemaMismatchError, first_line
 from openmm_trajgan.features.base import Featurizer
 from openmm_trajgan.seeding import Seeds
 from openmm_trajgan.systems import NAMES, get_system
@@ -270,6 +270,11 @@ def collect_stored(topology: Path, trajectories: list[Path], out: Path, kind: st
                 from_universe(universe, features, buffer, stream=f"replica{index:04d}", n_structures=n_structures)
             except NonFiniteError as error:
                 raise InputError(f"{trajectories[index]}: {error}") from error
+            except SchemaMismatchError as error:
+                raise SchemaMismatchError(
+                    f"{trajectories[index]} has a frame every {universe.trajectory.dt:g} ps, {trajectories[0]} every "
+                    f"{buffer.schema.frame_interval:g} ps; collect them into buffers of their own"
+                ) from error
             bar.update()
     buffer.close()
     return buffer

@@ -48,7 +48,7 @@ class WorkflowConfig(BaseModel):
                 text = "unknown"
             elif name:
                 text = f"{text}, found {first['input']!r}"
-            raise InputError(f"{name}{': ' if name else ''}{text}; see --print-config or --help") from error
+            raise InputError(f"{name}{': ' if name else ''}{text}; see --help") from error
 
     @classmethod
     def mark(cls) -> str:

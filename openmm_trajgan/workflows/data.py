@@ -134,7 +134,9 @@ def _with_schema(
         raise InputError("no trajectory in the data; check the file")
     n_features = series[0].shape[-1]
     for array, file in zip(series, files, strict=True):
-        if array.ndim != 2 or array.shape[1] != n_features or not array.size:
+        if not array.size:
+            raise InputError(f"{file}: expected at least one frame and one feature, found shape {array.shape}; leave it out")
+        if array.ndim != 2 or array.shape[1] != n_features:
             raise InputError(f"{file}: expected shape (n_frames, {n_features}) like {files[0].name}, found {array.shape}")
         if not np.isfinite(array).all():
             frame, column = np.argwhere(~np.isfinite(array))[0]

@@ -37,7 +37,7 @@ def series(tmp_path):
         (["demo", "--config", "inf.yaml", "--out", "d"], "minutes: Input should be a finite number, found inf"),
         (["backmap", "two.npy", "--out", "m", "--method", "magic"], "'magic' is not one of"),
         (["traim"], "No such command 'traim'. Did you mean 'train'?"),
-        (["train", "two.npy"], "out: missing, expected model file to write"),
+        (["train", "two.npy"], "out: missing, expected model file to write, for example model.trajgan; see --help"),
         (["train", "--out", "m"], "data: missing, expected window buffer"),
         (["backmap", "two.npy", "--out", "m.xtc"], "trajgan: give either --topology, a PDB file of the molecule, or --system"),
         (["collect", "triple_well", "--out", "w"], "trajgan: --frames is missing: how many frames per replica to simulate; see"),
