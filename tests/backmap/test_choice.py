@@ -172,7 +172,7 @@ def test_torsions_of_a_long_chain_are_frames_of_md():
 def test_features_without_a_recipe_need_their_featurizer(molecule, reference):
     size = CollectiveVariable(lambda positions, box: [np.linalg.norm(positions[0] - positions[21])], ["size"], ["nm"])
     generated = made_of(size, reference[:N_FRAMES])
-    with pytest.raises(InputError, match="give what computed it, featurizer= or --system"):
+    with pytest.raises(InputError, match="give what computed it, featurizer=, --system or --latent"):
         to_universe(generated, molecule)
     universe = to_universe(generated, molecule, featurizer=size)
     assert universe.trajectory.provenance["method"] == "nearest_frames"

@@ -45,7 +45,7 @@ def test_coordinates_of_one_particle_that_names_no_atom():
             FeatureSchema(names=("q",), units=("",), periods=(None,)),
             "'q' of kind 'custom' in no unit with 0 atoms cannot be rebuilt",
         ),
-        (Contacts([[0, 1]], 0.4).schema, "of kind 'contact' .* give what computed it, featurizer= or --system and --latent"),
+        (Contacts([[0, 1]], 0.4).schema, "of kind 'contact' .* give what computed it, featurizer=, --system or --latent"),
         (
             FeatureSchema(names=("phi",), units=("deg",), periods=(360.0,), kinds=("torsion",), atoms=((0, 1, 2, 3),)),
             "'phi' of kind 'torsion' in deg with 4 atoms",
