@@ -135,7 +135,7 @@ def _with_schema(
     n_features = series[0].shape[-1]
     for array, file in zip(series, files, strict=True):
         if not array.size:
-            raise InputError(f"{file}: expected at least one frame and one feature, found shape {array.shape}; leave it out")
+            raise InputError(f"{file}: expected at least one frame and one feature, found {array.shape}; leave it out")
         if array.ndim != 2 or array.shape[1] != n_features:
             raise InputError(f"{file}: expected shape (n_frames, {n_features}) like {files[0].name}, found {array.shape}")
         if not np.isfinite(array).all():
