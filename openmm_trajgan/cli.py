@@ -54,9 +54,11 @@ def _command(workflow: Any, config_type: Any) -> Any:
             if debug:
                 raise
             text = " ".join(str(error).split())
-            if not isinstance(error, TrajGANError | OSError):
+            if isinstance(error, OSError) and error.strerror:
+                text = f"{error.filename or 'a file'}: {error.strerror}"
+            elif not isinstance(error, TrajGANError | OSError):
                 text = f"{type(error).__name__}: {text}; --debug shows where"
-            _fail(text, 3 if isinstance(error, BelowThresholdError) else 2 if isinstance(error, InputError | OSError) else 1)
+            _fail(text, 3 if isinstance(error, BelowThresholdError) else 2 if isinstance(error, InputError) else 1)
 
     parameters = [_parameter(name, field) for name, field in config_type.model_fields.items()]
     shared = {

@@ -42,7 +42,8 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         temporary.replace(path)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename is None:  # name the file; numpy tells no errno of a short write
+        if isinstance(error, OSError) and error.filename in (None, str(temporary)):
+            # Named by its final name; numpy tells no errno of a short write
             raise OSError(error.errno or errno.ENOSPC, error.strerror or os.strerror(errno.ENOSPC), str(path)) from error
         raise
     sync_folder(path.parent)

@@ -300,7 +300,7 @@ def audit(
     if not temperature > 0:
         raise InputError(f"temperature: expected a positive number of kelvin, found {temperature!r}")
     if baselines and train is None:
-        raise InputError("baselines: they are fitted on the training data; pass train=")
+        raise InputError("baselines: they are fitted on the training data; give it, train= or --train")
     held_out, judged, trained = sets["reference"], sets["generated"], sets.get("train")
     for label, data in sets.items():
         held_out.schema.require_same(data.schema, "reference", label)

@@ -16,7 +16,7 @@ def data_warnings(yardstick: Yardstick, sets: Mapping[str, FeatureTrajectories])
     """Say what the data sets cannot support, one sentence each."""
     reference, timescales = sets["reference"], yardstick.timescales
     if "train" not in sets:
-        yield "No training MD was given, so nothing says whether it was copied or what the model could know; pass train=."
+        yield "No training MD (train=, --train) was given, so nothing says whether it was copied or what the model could know."
     length = yardstick.reference.n_frames / yardstick.slowest
     if yardstick.block_length < SHORTEST_BLOCK * yardstick.slowest:
         yield (

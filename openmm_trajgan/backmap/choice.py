@@ -95,8 +95,8 @@ def choose(schema: FeatureSchema, molecule: MDAnalysis.Universe | None, n_refere
             return Choice("internal_coordinates", "the features hold torsions of one molecule that is short enough to be rebuilt")
     if n_reference < 2:
         raise InputError(
-            f"structures cannot be built from these features: {obstacle}; pass reference=, a trajectory of molecular dynamics "
-            f"whose frames can stand for them (it has {n_reference} now)"
+            f"structures cannot be built from these features: {obstacle}; give molecular dynamics whose frames can stand "
+            f"for them, reference= or --reference (there are {n_reference} now)"
         )
     return Choice("nearest_frames", f"structures cannot be built from the features: {obstacle}; frames of MD stand for them")
 

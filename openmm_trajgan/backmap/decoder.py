@@ -85,7 +85,7 @@ class Decoded:
         decode, features = getattr(featurizer, "decode", None), getattr(featurizer, "features", None)
         if decode is None or features is None:
             raise InputError(
-                f"expected a latent with a decoder, found {type(featurizer).__name__} without; use NearestFrames for these features"
+                f"expected a latent with a decoder, found {type(featurizer).__name__} without; use method nearest_frames"
             )
         self.inner.fit(features, reference)
         self._decode = decode

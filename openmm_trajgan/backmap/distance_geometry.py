@@ -187,7 +187,7 @@ class DistanceGeometry:
                 if reach > _ROUNDING:
                     raise InputError(
                         f"distances in the reference reach through its periodic box (by up to {reach:.2f} nm) and are not those of "
-                        "one structure; make molecules whole, or use NearestFrames"
+                        "one structure; make molecules whole, or use method nearest_frames"
                     )
             beads.append(positions[:, self.atoms].astype(np.float64))
         return np.concatenate(beads)
@@ -198,7 +198,7 @@ def _pairs(schema: FeatureSchema) -> NDArray[np.intp]:
     if kinds != {"distance"} or units != {"nm"}:
         raise InputError(
             f"expected distances in nm, found features of kind {', '.join(sorted(kinds))} in {', '.join(sorted(units))}; "
-            "use NearestFrames for these"
+            "use method nearest_frames for these"
         )
     return np.array(schema.atoms, dtype=np.intp)
 
@@ -236,5 +236,5 @@ def _require_fixed(known: NDArray[np.bool_], schema: FeatureSchema) -> None:
     if n < 4 or n_known < n_needed or not _connected(known.astype(float)):
         raise InputError(
             f"{schema.n_features} distances between {n} atoms do not fix a structure: expected at least 4 atoms, all connected, "
-            f"with {max(n_needed, 6)} known distances, found {n_known}; use NearestFrames"
+            f"with {max(n_needed, 6)} known distances, found {n_known}; use method nearest_frames"
         )

@@ -57,14 +57,14 @@ class Identity:
         if not set(schema.kinds) <= KINDS or min(axes) < 0 or len(set(axes)) < len(axes) or len(particles) > 1:
             raise InputError(
                 f"expected the coordinates x, y, z of one particle, found {', '.join(schema.names[:4])} of kinds "
-                f"{', '.join(sorted(set(schema.kinds)))}; use a backmapper for these features"
+                f"{', '.join(sorted(set(schema.kinds)))}; choose another method for these features"
             )
         if set(schema.units) != {"nm"}:
             raise InputError(f"expected coordinates in nm, found {', '.join(sorted(set(schema.units)))}; convert the features")
         if reference is not None and len(reference.atoms) != 1:
             raise InputError(
                 f"the features are the coordinates of one particle, the reference has {len(reference.atoms)} atoms; "
-                "pass topology=None and reference=None"
+                "leave out reference and topology, or give a PDB file of one atom as topology"
             )
         self._axes = axes
         return self

@@ -79,8 +79,8 @@ def reference_of(molecule: MDAnalysis.Universe, reference: Any, frame_interval: 
     if reference is None:
         if not has_frames(molecule):
             raise InputError(
-                "expected reference structures for what the features do not tell, found none; pass reference=buffer, "
-                "reference=positions (n_reference, n_atoms, 3) in nm, or the path of a PDB file as topology"
+                "expected reference structures for what the features do not tell, found none; give reference= or --reference, "
+                "a window buffer, a trajectory or positions in nm, or a PDB file as topology"
             )
         return molecule
     n_atoms = len(molecule.atoms)

@@ -50,7 +50,7 @@ def from_schema(schema: FeatureSchema) -> Featurizer:
             kind, unit, n_atoms = column
             raise InputError(
                 f"feature {name!r} of kind {kind!r} in {unit or 'no unit'} with {n_atoms} atoms cannot be rebuilt from its schema; "
-                "pass featurizer=, the one the model was trained with"
+                "give what computed it, featurizer=, --system or --latent"
             )
     parts: list[Featurizer] = []
     for column, run in groupby(range(schema.n_features), key=columns.__getitem__):
@@ -65,6 +65,6 @@ def _coordinates(schema: FeatureSchema) -> Coordinates:
     if len(particles) > 1 or any(len(atoms) > 1 for atoms in particles) or set(schema.units) != {"nm"}:
         raise InputError(
             f"expected coordinates in nm of one particle, found {', '.join(schema.names[:4])}; "
-            "pass featurizer=, the one the model was trained with"
+            "give what computed it, featurizer=, --system or --latent"
         )
     return Coordinates(particles.pop(), axes)

@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from openmm_trajgan.errors import InputError
 from openmm_trajgan.features.base import Featurizer, FloatArray
+from openmm_trajgan.features.from_schema import from_schema
 from openmm_trajgan.features.periodic import CirclePoints
 from openmm_trajgan.schema import FORMAT_VERSION, FeatureSchema, FeatureTrajectories, require_known_version, written_by
 from openmm_trajgan.storage import replacing
@@ -122,7 +123,7 @@ class Latent(ABC):
             np.savez(file, header=np.frombuffer(json.dumps(header).encode(), dtype=np.uint8), **arrays)
 
     @classmethod
-    def load(cls, path: Path | str, features: Featurizer) -> Self:
+    def load(cls, path: Path | str, features: Featurizer | None = None) -> Self:
         """Read a file written by `save`; ``Latent.load`` reads every kind, a subclass only its own.
 
         Parameters
@@ -130,14 +131,14 @@ class Latent(ABC):
         path
             The file.
         features
-            The featurizer it was fitted on, built anew.
+            The featurizer it was fitted on, built anew; None rebuilds it where its schema tells how, see `from_schema`.
 
         Raises
         ------
         SchemaMismatchError
             If it was fitted on other features.
         InputError
-            If the file is missing, truncated, of another kind or of a newer format.
+            If the file is missing, truncated, of another kind or of a newer format, or does not tell how to rebuild `features`.
         """
         try:
             arrays = read_npz(Path(path), compressed=False)
@@ -157,6 +158,7 @@ class Latent(ABC):
         kinds = {found.__name__: found for found in _subclasses(cls)}
         if kind not in kinds:
             raise InputError(f"{path}: expected a projection of kind {' or '.join(kinds)}, found {kind}; use Latent.load")
+        features = from_schema(fitted_on) if features is None else features
         fitted_on.require_same(features.schema, str(path), "the featurizer given")
         loaded: Self = kinds[kind](features, schema, arrays)
         return loaded

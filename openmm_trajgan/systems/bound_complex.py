@@ -90,9 +90,7 @@ def complex_of(structure: str) -> BoundComplex:
     InputError
         If there is no such file or ligand, or the entry cannot be downloaded.
     """
-    source, colon, ligand = structure.rpartition(":")
-    if not colon or not _LIGAND.fullmatch(ligand):
-        source, ligand = structure, ""
+    source, ligand = source_and_ligand(structure)
     path = Path(source)
     if not path.is_file():
         if not _ENTRY.fullmatch(source):
@@ -106,6 +104,18 @@ def complex_of(structure: str) -> BoundComplex:
     except Exception as error:  # OpenMM's parser raises whatever a malformed line makes Python raise
         raise InputError(f"{path}: expected a PDB file, found something that OpenMM cannot read ({error})") from error
     return _coarse_grained(pdb, source, ligand.upper())
+
+
+def source_and_ligand(structure: str) -> tuple[str, str]:
+    """Entry or file, and the name of the ligand, empty without one, of a structure as `complex_of` takes it.
+
+    Examples
+    --------
+    >>> source_and_ligand("complex.pdb:CAM")
+    ('complex.pdb', 'CAM')
+    """
+    source, colon, ligand = structure.rpartition(":")
+    return (source, ligand) if colon and _LIGAND.fullmatch(ligand) else (structure, "")
 
 
 def _downloaded(entry: str) -> Path:

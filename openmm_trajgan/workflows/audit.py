@@ -12,7 +12,7 @@ from openmm_trajgan.analysis.audit import Audit, audit
 from openmm_trajgan.buffer import WindowBuffer
 from openmm_trajgan.errors import BelowThresholdError, InputError, first_line
 from openmm_trajgan.schema import FeatureTrajectories
-from openmm_trajgan.workflows.config import Argument, require_new, require_outside
+from openmm_trajgan.workflows.config import Argument, require_new
 from openmm_trajgan.workflows.data import DataConfig, load_data
 from openmm_trajgan.workflows.progress import progress_bar
 
@@ -50,11 +50,9 @@ class AuditConfig(DataConfig):
 
 def run(config: AuditConfig) -> str:
     """Write the report and return its summary."""
-    require_new(config.out, force=config.force, folder_of=AuditConfig)
     structures = (config.topology, config.reference_structures, config.generated_structures)
-    for path in (config.reference, config.generated, config.train, *structures):
-        if path is not None:
-            require_outside(path, config.out)
+    inputs = (config.reference, config.generated, config.train, *structures, *config.force_field)
+    require_new(config.out, force=config.force, inputs=inputs, folder_of=AuditConfig)
     reference = load_data(config.reference, config)
     schema = reference.schema
     generated = load_data(config.generated, config, schema)

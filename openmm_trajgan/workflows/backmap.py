@@ -16,10 +16,11 @@ from openmm_trajgan.backmap.force_field import FORCE_FIELD, PotentialEnergy, for
 from openmm_trajgan.backmap.molecule import molecule_of, reference_of, without_frames
 from openmm_trajgan.buffer import WindowBuffer
 from openmm_trajgan.errors import InputError, first_line
-from openmm_trajgan.features.base import Featurizer
+from openmm_trajgan.features import Featurizer, Latent
 from openmm_trajgan.features.from_schema import from_schema
 from openmm_trajgan.schema import FeatureSchema
 from openmm_trajgan.systems import NAMES, get_system
+from openmm_trajgan.systems.bound_complex import source_and_ligand
 from openmm_trajgan.workflows.config import Argument, require_new
 from openmm_trajgan.workflows.data import DataConfig, as_trajectories, load_data
 
@@ -41,6 +42,7 @@ class BackmapConfig(DataConfig):
         "needed for features that atoms do not define, such as native contacts",
     )
     structure: str | None = Field(None, description="--structure that the system was collected with, if any")
+    latent: Path | None = Field(None, description="fitted projection that made the features: a file of Latent.save or trajgan demo")
     reference: Path | None = Field(
         None,
         description="structures of MD for what the features do not tell, and to compare with: a window buffer, or a trajectory of "
@@ -48,6 +50,7 @@ class BackmapConfig(DataConfig):
     )
     method: Method | None = Field(None, description="how structures are made; default: by the features and the molecule")
     trajectory: int | None = Field(0, ge=0, description="index of the generated trajectory to write")
+    all_trajectories: bool = Field(False, description="write all trajectories, one after the other, in place of --trajectory")
     seed: int = Field(0, ge=0, description="seed of what the method draws")
     relax: bool = Field(
         False, description="repair the frames that clash, and only these, by restrained minimisation; none is ever left out"
@@ -65,15 +68,21 @@ class BackmapConfig(DataConfig):
             raise ValueError("give either --topology, a PDB file of the molecule, or --system, the name of a system")
         if self.structure is not None and self.system is None:
             raise ValueError("--structure belongs to --system; leave it out")
+        if self.all_trajectories and self.trajectory:
+            raise ValueError("give either --trajectory or --all-trajectories")
         return self
 
 
 def run(config: BackmapConfig) -> str:
     """Backmap, write, measure and return what was done in words."""
     pdb, report_file = config.out.with_suffix(".pdb"), config.out.with_suffix(".validity.json")
+    structure = None if config.structure is None else source_and_ligand(config.structure)[0]
+    inputs = (config.features, config.topology, config.latent, config.reference, structure)
     for path in (*written_files(config.out), report_file):
-        require_new(path, force=config.force)
-    topology, featurizer = _molecule(config, pdb)
+        require_new(path, force=config.force, inputs=inputs)
+    topology, featurizer = _molecule(config)
+    if config.latent is not None:
+        featurizer = Latent.load(config.latent, featurizer)
     features = as_trajectories(load_data(config.features, config, _columns(config, featurizer)))
     if features.schema.frame_interval is None:
         raise InputError(f"{config.features}: holds no time between frames; give --frame-interval in ps")
@@ -85,7 +94,7 @@ def run(config: BackmapConfig) -> str:
         reference,
         featurizer=featurizer,
         method=config.method,
-        trajectory=config.trajectory,
+        trajectory=None if config.all_trajectories else config.trajectory,
         seed=config.seed,
         relax=config.relax and config.force_field,
     )
@@ -93,7 +102,8 @@ def run(config: BackmapConfig) -> str:
     config.write_beside(config.out)
     frames, provenance = universe.trajectory, universe.trajectory.provenance
     lines = [
-        f"{config.out}, {pdb}: {frames.n_frames} frames of {len(universe.atoms)} atoms, one every {frames.dt:g} ps",
+        f"{config.out}, {pdb}: {frames.n_frames} frames of {len(universe.atoms)} atoms, one every {frames.dt:g} ps"
+        + _which(config, len(features)),
         f"Method {provenance['method']}: {provenance['reason']}.",
     ]
     if "retrieved" in provenance:
@@ -111,7 +121,7 @@ def run(config: BackmapConfig) -> str:
     return "\n".join(lines)
 
 
-def _molecule(config: BackmapConfig, pdb: Path) -> tuple[Any, Featurizer | None]:
+def _molecule(config: BackmapConfig) -> tuple[Any, Featurizer | None]:
     """Return the topology, and the featurizer where the system tells it."""
     if config.system is not None:
         system = get_system(config.system, config.structure)
@@ -119,8 +129,6 @@ def _molecule(config: BackmapConfig, pdb: Path) -> tuple[Any, Featurizer | None]
     assert config.topology is not None
     if not config.topology.is_file():
         raise InputError(f"{config.topology}: no such file; give a PDB file of the molecule")
-    if config.topology.resolve() == pdb.resolve():
-        raise InputError(f"{pdb}: is the --topology and would be replaced by the first frame; choose another --out")
     return config.topology, None
 
 
@@ -133,6 +141,15 @@ def _columns(config: BackmapConfig, featurizer: Featurizer | None) -> FeatureSch
     else:
         return None
     return schema if config.frame_interval is None else schema.with_frame_interval(config.frame_interval)
+
+
+def _which(config: BackmapConfig, n_trajectories: int) -> str:
+    """Say which of several trajectories were written."""
+    if n_trajectories == 1:
+        return ""
+    if config.all_trajectories or config.trajectory is None:
+        return f", all {n_trajectories} trajectories one after the other"
+    return f", trajectory {config.trajectory} of {n_trajectories} (--all-trajectories writes all)"
 
 
 def _repaired(told: dict[str, Any]) -> str:

@@ -13,11 +13,12 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from openmm_trajgan.buffer import WindowBuffer
-from openmm_trajgan.errors import InputError, NonFiniteError, first_line
+from openmm_trajgan.errors import InputError, NonFiniteError, SchemaMismatchError, first_line
 from openmm_trajgan.features.base import Featurizer
 from openmm_trajgan.seeding import Seeds
 from openmm_trajgan.systems import NAMES, get_system
 from openmm_trajgan.systems.base import SimulatedSystem
+from openmm_trajgan.systems.bound_complex import source_and_ligand
 from openmm_trajgan.training.interrupt import deferred_interrupt
 from openmm_trajgan.workflows.config import Argument, WorkflowConfig, replace_folder, require_new
 from openmm_trajgan.workflows.progress import progress_bar
@@ -25,6 +26,8 @@ from openmm_trajgan.workflows.worker import simulate_replicas, start_worker
 
 _POLL_SECONDS = 0.5
 _NAMES_SHOWN = 8
+_FOR_SYSTEMS = ("frames", "replicas", "label", "structure", "seed", "processes")
+_FOR_STORED_MD = ("trajectory", "features")
 
 
 class CollectConfig(WorkflowConfig):
@@ -67,10 +70,9 @@ class CollectConfig(WorkflowConfig):
             raise ValueError("give either the name of a system or --topology with --trajectory")
         if self.system is not None and self.frames is None:
             raise ValueError("--frames is missing: how many frames per replica to simulate")
-        if self.system is None and (self.label or self.structure):
-            raise ValueError("--label and --structure are for systems to simulate; leave them out")
-        if self.system is None and self.frames is not None:
-            raise ValueError("--frames is for systems to simulate, stored MD is read to its end; leave it out")
+        for name in _FOR_SYSTEMS if self.system is None else _FOR_STORED_MD:
+            if getattr(self, name) != type(self).model_fields[name].default:  # a YAML file may tell the default
+                raise ValueError(f"--{name} is for {'systems to simulate' if self.system is None else 'stored MD'}; leave it out")
         if self.topology is not None and not self.trajectory:
             raise ValueError("--trajectory is missing: one file per replica")
         return self
@@ -78,11 +80,13 @@ class CollectConfig(WorkflowConfig):
 
 def run(config: CollectConfig) -> str:
     """Collect and return what was done in words."""
-    require_new(config.out, force=config.force, resume=config.resume, folder_of=CollectConfig)
+    structure = None if config.structure is None else source_and_ligand(config.structure)[0]
+    inputs = (config.topology, *config.trajectory, structure)
+    require_new(config.out, force=config.force, inputs=inputs, resume=config.resume, folder_of=CollectConfig)
     resumed = config.resume and config.out.exists()
     if resumed:
         config = config.continued(config.out, free={"frames", "processes", "resume", "force"})
-    config = config.with_seed()
+    config = config if config.system is None else config.with_seed()  # reading stored MD draws nothing
     if config.system is not None:
         assert config.frames is not None
         system = get_system(config.system, config.structure)  # a wrong name must not cost a folder
@@ -266,6 +270,11 @@ def collect_stored(topology: Path, trajectories: list[Path], out: Path, kind: st
                 from_universe(universe, features, buffer, stream=f"replica{index:04d}", n_structures=n_structures)
             except NonFiniteError as error:
                 raise InputError(f"{trajectories[index]}: {error}") from error
+            except SchemaMismatchError as error:
+                raise SchemaMismatchError(
+                    f"{trajectories[index]} has a frame every {universe.trajectory.dt:g} ps, {trajectories[0]} every "
+                    f"{buffer.schema.frame_interval:g} ps; collect them into buffers of their own"
+                ) from error
             bar.update()
     buffer.close()
     return buffer

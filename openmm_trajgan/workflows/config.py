@@ -1,7 +1,9 @@
 """What all configurations share: strict fields, YAML, and outputs that are never overwritten by accident."""
 
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any, Self
 
 import yaml
@@ -46,7 +48,7 @@ class WorkflowConfig(BaseModel):
                 text = "unknown"
             elif name:
                 text = f"{text}, found {first['input']!r}"
-            raise InputError(f"{name}{': ' if name else ''}{text}; see --print-config or --help") from error
+            raise InputError(f"{name}{': ' if name else ''}{text}; see --help") from error
 
     @classmethod
     def mark(cls) -> str:
@@ -97,15 +99,24 @@ def _read_yaml(file: Path) -> dict[str, Any]:
     return loaded
 
 
-def require_new(output: Path, *, force: bool, resume: bool = False, folder_of: type[WorkflowConfig] | None = None) -> None:
-    """Refuse to overwrite, before any work is done.
+def require_new(
+    output: Path,
+    *,
+    force: bool,
+    inputs: Iterable[Path | str | None] = (),
+    resume: bool = False,
+    folder_of: type[WorkflowConfig] | None = None,
+) -> None:
+    """Refuse to overwrite, or to write where nothing can be written, before any work is done.
 
     Parameters
     ----------
     output
         File or folder that the job will make.
     force
-        Allow to replace what is there.
+        Allow to replace what is there, unless it is one of the `inputs`.
+    inputs
+        Files and folders that the job reads; None for those not given.
     resume
         Allow to continue what is there.
     folder_of
@@ -115,11 +126,18 @@ def require_new(output: Path, *, force: bool, resume: bool = False, folder_of: t
     Raises
     ------
     InputError
-        If `output` exists and may not be replaced, or its parent folder does not exist.
+        If `output` exists and may not be replaced, or is, holds or belongs to an input, or its parent folder does not exist,
+        or nothing can be written there.
     """
     if not output.parent.is_dir():
         raise InputError(f"{output.parent}: no such folder; make it, or choose another --out")
-    if not output.exists() or (resume and folder_of):
+    _require_writable(output, output if resume and folder_of and output.is_dir() else output.parent)
+    if not output.exists():
+        return
+    for given in inputs:
+        if given is not None and _would_be_lost(Path(given).resolve(), output.resolve()):
+            raise InputError(f"{given}: is an input, and {output} would be replaced; choose another --out")
+    if resume and folder_of:
         return
     if output.is_dir() != (folder_of is not None):
         kind = "folder" if output.is_dir() else "file"
@@ -130,6 +148,14 @@ def require_new(output: Path, *, force: bool, resume: bool = False, folder_of: t
         raise InputError(f"{output}: not made by this command (no config.yaml of it in there); choose another --out")
 
 
+def _require_writable(output: Path, folder: Path) -> None:
+    try:
+        with NamedTemporaryFile(dir=folder, prefix=f".{output.name}.", suffix=".config.yaml"):  # as long a name as will be needed
+            pass
+    except OSError as error:
+        raise InputError(f"{output}: nothing can be written there ({error.strerror}); choose another --out") from error
+
+
 def replace_folder(output: Path) -> None:
     """Make an empty folder where `require_new` allowed it, once everything that can be wrong with the input has been checked."""
     if output.exists():
@@ -137,16 +163,10 @@ def replace_folder(output: Path) -> None:
     output.mkdir()
 
 
-def require_outside(path: Path, output: Path) -> None:
-    """Refuse an input that lies in the folder to be replaced.
-
-    Raises
-    ------
-    InputError
-        If it does.
-    """
-    if path.resolve().is_relative_to(output.resolve()):
-        raise InputError(f"{path}: lies in {output}, which would be replaced; choose another --out")
+def _would_be_lost(given: Path, output: Path) -> bool:
+    """Whether an input is what would be replaced, lies in it, or is the window buffer or folder of .npy files that holds it."""
+    belongs = output.is_relative_to(given) and (output.suffix == ".npy" or (given / "buffer.json").exists())
+    return belongs or given.is_relative_to(output)
 
 
 def _is_made_by(config: type[WorkflowConfig], folder: Path) -> bool:

@@ -2,6 +2,7 @@
 
 import math
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from openmm_trajgan.workflows.config import WorkflowConfig
 
 
 class DataConfig(WorkflowConfig):
-    """Options that say what arrays without a schema hold."""
+    """Options that say what arrays without a schema hold; what other data tell of themselves they may only repeat."""
 
     frame_interval: float | None = Field(None, gt=0, allow_inf_nan=False, description="time between frames of .npy data, ps")
     periodic: list[int] = Field([], description="columns of .npy data that are angles in radians, counted from 0")
@@ -44,7 +45,9 @@ def load_data(path: Path, config: DataConfig, like: FeatureSchema | None = None)
     if not path.exists():
         raise InputError(f"{path}: no such file or folder; give a window buffer, an .npy file or a folder of .npy files")
     if (path / "buffer.json").exists():
-        return WindowBuffer(path)
+        buffer = WindowBuffer(path)
+        _require_agreement(path, buffer.schema, config)
+        return buffer
     if path.is_dir():
         files = sorted(path.glob("*.npy"))
         if not files:
@@ -81,7 +84,11 @@ def load_data(path: Path, config: DataConfig, like: FeatureSchema | None = None)
             f"{path}: expected a window buffer, an .npy or .npz file, a folder of .npy files or generated trajectories, "
             "found none of these; check the path, or make a truncated file again"
         )
-    return FeatureTrajectories.load(path)
+    loaded = FeatureTrajectories.load(path)
+    _require_agreement(path, loaded.schema, config)
+    if config.frame_interval is None or loaded.schema.frame_interval is not None:
+        return loaded
+    return replace(loaded, schema=loaded.schema.with_frame_interval(config.frame_interval))
 
 
 def as_trajectories(data: FeatureTrajectories | WindowBuffer) -> FeatureTrajectories:
@@ -127,7 +134,9 @@ def _with_schema(
         raise InputError("no trajectory in the data; check the file")
     n_features = series[0].shape[-1]
     for array, file in zip(series, files, strict=True):
-        if array.ndim != 2 or array.shape[1] != n_features or not array.size:
+        if not array.size:
+            raise InputError(f"{file}: expected at least one frame and one feature, found {array.shape}; leave it out")
+        if array.ndim != 2 or array.shape[1] != n_features:
             raise InputError(f"{file}: expected shape (n_frames, {n_features}) like {files[0].name}, found {array.shape}")
         if not np.isfinite(array).all():
             frame, column = np.argwhere(~np.isfinite(array))[0]
@@ -138,15 +147,14 @@ def _with_schema(
                 f"{files[0]}: other features than those it stands beside, expected {like.n_features} columns, found {n_features}; "
                 "use data collected with the same features"
             )
+        _require_agreement(files[0], like, config)
+        _require_radians(series, files, like, "the data beside it")
         return FeatureTrajectories(series, like, names)
     if config.frame_interval is None:
         raise InputError(f"{files[0]}: holds no time between frames; give --frame-interval in ps")
     outside = [column for column in config.periodic if not 0 <= column < n_features]
     if outside:
         raise InputError(f"--periodic {outside[0]}: the data have columns 0 to {n_features - 1}")
-    for column in config.periodic:
-        if max(np.abs(array[:, column]).max() for array in series) > 2 * math.pi + 1e-3:
-            raise InputError(f"--periodic {column}: values beyond 2π are no angles in radians; convert the column, degrees perhaps")
     angles = [column in config.periodic for column in range(n_features)]
     schema = FeatureSchema(
         names=tuple(f"feature {column}" for column in range(n_features)),
@@ -154,4 +162,24 @@ def _with_schema(
         periods=tuple(2 * math.pi if angle else None for angle in angles),
         frame_interval=config.frame_interval,
     )
+    _require_radians(series, files, schema, "--periodic")
     return FeatureTrajectories(series, schema, names)
+
+
+def _require_agreement(path: Path, schema: FeatureSchema, config: DataConfig) -> None:
+    if config.frame_interval is not None:
+        schema.require_same(schema.with_frame_interval(config.frame_interval), str(path), "--frame-interval")
+    angles = np.flatnonzero(schema.periodic).tolist()
+    if config.periodic and set(config.periodic) != set(angles):
+        known = ", ".join(map(str, angles)) or "none"
+        raise InputError(f"--periodic: the angles of {path} are known to be columns {known}, found {config.periodic}; leave it out")
+
+
+def _require_radians(series: list[NDArray[Any]], files: list[Path], schema: FeatureSchema, told_by: str) -> None:
+    for array, file in zip(series, files, strict=True):
+        for column, period in enumerate(schema.periods):
+            if period is not None and (largest := np.abs(array[:, column]).max()) > period + 1e-3:
+                raise InputError(
+                    f"{file}: column {column} is an angle by {told_by}, expected radians up to {period:.4g}, found {largest:.4g}; "
+                    "convert it, from degrees perhaps"
+                )

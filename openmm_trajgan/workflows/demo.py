@@ -35,7 +35,9 @@ class DemoConfig(WorkflowConfig):
 
     system: str = Argument("alanine_dipeptide", description=f"system: {', '.join(NAMES)}")
     out: Path = Field(description="folder to write everything to")
-    minutes: float | None = Field(None, gt=0, description="how long to train, minutes; default: by the amount of data")
+    minutes: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="how long to train, minutes; default: by the amount of data"
+    )
     seed: int = Field(1, ge=0, description="root seed of simulation, training and generation")
     processes: int | None = Field(None, gt=0, description="simulations at a time; none means one per core")
     quick: bool = Field(False, description="smoke run: too little data and training to be any good")

@@ -143,13 +143,13 @@ class TrajGAN:
         Raises
         ------
         InputError
-            If no trajectory is as long as a window, or the checkpoint belongs to another training.
+            If there are both minutes and steps, no trajectory is as long as a window, or the checkpoint is another training's.
         NonFiniteError
             If the training diverges.
         """
         buffer = data if isinstance(data, WindowBuffer) else WindowBuffer.from_trajectories(data)
-        if (minutes is not None and not minutes > 0) or (steps is not None and steps < 2):
-            raise InputError(f"expected a positive time or at least 2 steps, found minutes={minutes}, steps={steps}")
+        if (minutes is not None and (steps is not None or not 0 < minutes < float("inf"))) or (steps is not None and steps < 2):
+            raise InputError(f"expected either a positive, finite time or at least 2 steps, found minutes={minutes}, steps={steps}")
         if seed is not None and seed < 0:
             raise InputError(f"seed: expected 0 or more, found {seed}")
         path = None if checkpoint is None else Path(checkpoint)

@@ -34,7 +34,7 @@ class GenerateConfig(WorkflowConfig):
 
 def run(config: GenerateConfig) -> str:
     """Generate, write and return what was done in words."""
-    require_new(config.out, force=config.force)
+    require_new(config.out, force=config.force, inputs=(config.model, config.start, config.end, config.given))
     checkpoint = config.out.with_name(config.out.name + ".checkpoint")
     if checkpoint.exists() and not (config.resume or config.force):
         raise InputError(f"{checkpoint}: an interrupted generation is there; --resume continues it, --force begins anew")

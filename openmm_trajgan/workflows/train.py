@@ -1,6 +1,7 @@
 """DATA in, a model out."""
 
 from pathlib import Path
+from typing import Any, Self
 
 from pydantic import Field
 
@@ -25,17 +26,26 @@ class TrainConfig(DataConfig):
         "default what a window buffer holds",
     )
     validation: Path | None = Field(None, description="other trajectories, by which to choose between stages of the training")
-    minutes: float | None = Field(None, gt=0, description="how long to train, minutes; default: by the number of frames")
+    minutes: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="how long to train, minutes; default: by the number of frames"
+    )
     steps: int | None = Field(None, ge=2, description="training steps, instead of minutes: repeats a run exactly")
     seed: int | None = Field(None, ge=0, description="root seed; none draws one and records it")
     device: str = Field("cpu", description="where to train, as PyTorch spells it")
     resume: bool = Field(False, description="continue an interrupted training from OUT.checkpoint")
     force: bool = Field(False, description="replace an existing model")
 
+    @classmethod
+    def parse(cls, values: dict[str, Any], file: Path | None = None) -> Self:
+        """Build as every configuration; minutes or steps take the place of the other one in the file."""
+        if ("minutes" in values) != ("steps" in values):
+            values = {"minutes": None, "steps": None, **values}
+        return super().parse(values, file)
+
 
 def run(config: TrainConfig) -> str:
     """Train, write the model and return what was done in words."""
-    require_new(config.out, force=config.force)
+    require_new(config.out, force=config.force, inputs=(config.data, config.validation))
     checkpoint = config.out.with_name(config.out.name + ".checkpoint")
     if checkpoint.exists() and not (config.resume or config.force):
         raise InputError(f"{checkpoint}: an interrupted training is there; --resume continues it, --force begins anew")

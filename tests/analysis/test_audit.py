@@ -99,7 +99,7 @@ def test_without_training_data_copying_is_not_judged_and_it_says_so(md, wells, c
     result = audit(md[0], wells(3, n_replicas=5))
     assert standings(result)["copying"] == "not judged"
     assert {one.information for one in result.figures} == {None}
-    assert "pass train=" in result.warnings[0]
+    assert "No training MD (train=, --train) was given" in result.warnings[0]
 
 
 def test_windows_too_short_to_tell_are_not_judged(md, wells):
@@ -140,7 +140,7 @@ def test_baselines_stand_in_the_same_table(md, wells):
     copied = result.of_group("copying", result.baselines["bootstrap"])
     assert any(one.verdict == "unlike MD" for one in copied)
     assert all(one.verdict == "unlike MD" for one in result.of_group("distribution", result.baselines["VAR(1)"])[:1])
-    with pytest.raises(InputError, match=r"baselines: they are fitted on the training data; pass train="):
+    with pytest.raises(InputError, match=r"baselines: they are fitted on the training data; give it, train= or --train"):
         audit(md[0], wells(3), baselines=True)
 
 

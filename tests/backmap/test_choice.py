@@ -69,7 +69,7 @@ def test_several_molecules_are_frames_of_md(dimer, reference, featurizer):
 
 def test_several_molecules_without_md_are_refused(dimer, reference, featurizer):
     one = dimer.copy().load_new(dimer.trajectory[0].positions)
-    with pytest.raises(InputError, match=r"torsions do not say how 2 molecules lie .* pass reference=, a trajectory .* has 1 now"):
+    with pytest.raises(InputError, match=r"torsions do not say how 2 molecules lie .* reference= or --reference .*are 1 now"):
         to_universe(made_of(featurizer, reference[:N_FRAMES]), one)
     with pytest.raises(InputError, match=r"one molecule|fragments"):
         to_universe(made_of(featurizer, reference[:N_FRAMES]), one, method="internal_coordinates")
@@ -172,7 +172,7 @@ def test_torsions_of_a_long_chain_are_frames_of_md():
 def test_features_without_a_recipe_need_their_featurizer(molecule, reference):
     size = CollectiveVariable(lambda positions, box: [np.linalg.norm(positions[0] - positions[21])], ["size"], ["nm"])
     generated = made_of(size, reference[:N_FRAMES])
-    with pytest.raises(InputError, match="pass featurizer="):
+    with pytest.raises(InputError, match="give what computed it, featurizer=, --system or --latent"):
         to_universe(generated, molecule)
     universe = to_universe(generated, molecule, featurizer=size)
     assert universe.trajectory.provenance["method"] == "nearest_frames"

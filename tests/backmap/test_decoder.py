@@ -91,7 +91,7 @@ def test_latents_are_not_altered(distances, walk):
 
 
 def test_no_decoder(distances, walk):
-    with pytest.raises(InputError, match="expected a latent with a decoder, found Distances without; use NearestFrames"):
+    with pytest.raises(InputError, match="expected a latent with a decoder, found Distances without; use method nearest_frames"):
         Decoded(DistanceGeometry()).fit(distances, walk)
 
 

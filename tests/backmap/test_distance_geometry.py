@@ -199,9 +199,9 @@ def test_distances_through_the_box_are_refused():
 @pytest.mark.parametrize(
     ("pairs", "message"),
     [
-        (Torsions([[0, 1, 2, 3]]), "expected distances in nm, found features of kind torsion in rad; use NearestFrames"),
+        (Torsions([[0, 1, 2, 3]]), "expected distances in nm, found features of kind torsion in rad; use method nearest_frames"),
         (Distances([[0, 1]]), "1 distances between 2 atoms do not fix a structure"),
-        (Distances([[0, 1], [2, 3], [4, 5]]), "3 distances between 6 atoms do not fix a structure: .* use NearestFrames"),
+        (Distances([[0, 1], [2, 3], [4, 5]]), "3 distances between 6 atoms do not fix a structure: .* use method nearest_frames"),
     ],
 )
 def test_features_that_fix_no_structure(pairs, message):

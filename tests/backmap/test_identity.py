@@ -48,7 +48,7 @@ def test_other_units():
 
 
 def test_reference_of_more_atoms(md):
-    with pytest.raises(InputError, match="the reference has 22 atoms; pass topology=None and reference=None"):
+    with pytest.raises(InputError, match="the reference has 22 atoms; leave out reference and topology, or"):
         Identity().fit(coordinates("x"), md)
     Identity().fit(coordinates("x"), MDAnalysis.Universe.empty(1))
 

@@ -279,7 +279,7 @@ def test_one_particle_with_a_topology(topology):
     one = app.Topology()
     one.addAtom("X", app.Element.getBySymbol("Ar"), one.addResidue("X", one.addChain()))
     assert to_universe(particle([values]), one).atoms.names.tolist() == ["X"]
-    with pytest.raises(InputError, match="the reference has 22 atoms; pass topology=None"):
+    with pytest.raises(InputError, match="the reference has 22 atoms; leave out reference and topology"):
         to_universe(particle([values]), topology)
 
 
@@ -301,7 +301,7 @@ def test_no_frames():
 
 
 def test_topology_without_reference(generated, topology):
-    with pytest.raises(InputError, match=r"expected reference structures .* pass reference=buffer"):
+    with pytest.raises(InputError, match=r"expected reference structures .* give reference= or --reference"):
         to_universe(generated, topology)
 
 

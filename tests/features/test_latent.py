@@ -135,10 +135,10 @@ def test_a_file_holds_all_of_it(name, latents, tmp_path, data):
     latent = latents[name]
     latent.save(tmp_path / "file")
     assert not pickle_inside(tmp_path / "file")
-    for kind in (Latent, type(latent)):
-        copy = kind.load(tmp_path / "file", PAIRS)
+    for kind, features in ((Latent, PAIRS), (type(latent), PAIRS), (Latent, None)):
+        copy = kind.load(tmp_path / "file", features)
         assert type(copy) is type(latent)
-        assert copy.schema == latent.schema
+        assert (copy.schema, copy.features.schema) == (latent.schema, PAIRS.schema)
         np.testing.assert_array_equal(copy.transform(data[0]), latent.transform(data[0]))
         if hasattr(latent, "decode"):
             np.testing.assert_array_equal(copy.decode(data[0][:, :2]), latent.decode(data[0][:, :2]))

@@ -8,7 +8,7 @@ from openmm import app
 
 from openmm_trajgan.backmap import force_field_system
 from openmm_trajgan.buffer import WindowBuffer
-from openmm_trajgan.features import Concatenate, Distances
+from openmm_trajgan.features import PCA, Concatenate, Distances
 from openmm_trajgan.schema import FeatureTrajectories
 from openmm_trajgan.systems import alanine_dipeptide, trp_cage
 from openmm_trajgan.workflows.collect import collect_system
@@ -61,6 +61,20 @@ def test_structures_features_provenance_and_validity(trajgan, folder, tmp_path, 
     assert report["figures"]["jump"]["md"] > 0
     assert report["force field"] == ["amber14/protein.ff14SB.xml"]
     assert report["figures"]["energy"]["value"] > report["figures"]["energy"]["md"]  # of angles drawn at random
+
+
+def test_which_of_several_trajectories_is_written_is_said(trajgan, folder, tmp_path):
+    (tmp_path / "all.yaml").write_text("trajectory: null\n")
+    for options, n_frames, words in (
+        ((), 40, "trajectory 0 of 2 (--all-trajectories writes all)"),
+        (("--all-trajectories",), 80, "all 2 trajectories one after the other"),
+        (("--config", tmp_path / "all.yaml"), 80, "all 2 trajectories one after the other"),
+        (("--config", tmp_path / "made.xtc.config.yaml"), 80, "all 2 trajectories one after the other"),
+    ):
+        status, out, err = trajgan(*arguments(folder, tmp_path / "made.xtc", "--force", *options))
+        assert status == 0, err
+        assert out.splitlines()[0].endswith(f": {n_frames} frames of 22 atoms, one every 0.2 ps, {words}")
+    assert MDAnalysis.Universe(tmp_path / "made.pdb", tmp_path / "made.xtc").trajectory.n_frames == 80
 
 
 def test_frames_of_md_and_one_file(trajgan, folder, tmp_path):
@@ -141,6 +155,23 @@ def test_features_that_a_system_defines(trajgan, tmp_path):
         assert ("give either --topology" in err) or ("--structure belongs to --system" in err)
 
 
+def test_features_that_a_latent_made(trajgan, folder, tmp_path):
+    buffer = WindowBuffer(folder / "md.windows")
+    latent = PCA.fit(alanine_dipeptide.features(), buffer.trajectories(), 4)
+    latent.save(tmp_path / "latent.npz")
+    latent.transform_trajectories(buffer.trajectories()).save(tmp_path / "generated.npz")
+    options = ("--reference", folder / "md.windows", "--out", tmp_path / "made.xtc", "--force")
+    command = ("backmap", tmp_path / "generated.npz", "--latent", tmp_path / "latent.npz", *options)
+    for molecule in (("--system", "alanine_dipeptide"), ("--topology", folder / "ala2.pdb")):
+        for method, told in (((), "nearest_frames"), (("--method", "internal_coordinates"), "internal_coordinates: asked for")):
+            status, out, err = trajgan(*command, *molecule, *method)
+            assert status == 0, err
+            assert f"Method {told}" in out
+            report = json.loads((tmp_path / "made.validity.json").read_text())
+            assert set(report["features"]) == set(latent.schema.names)
+            assert report["figures"]["feature error"]["value"] < 0.01
+
+
 @pytest.mark.filterwarnings("ignore:not set, since they follow")
 def test_what_was_not_set_is_said_with_its_error(trajgan, folder, tmp_path):
     featurizer = Concatenate([alanine_dipeptide.features(), Distances([[1, 18]], ["gap"])])
@@ -173,9 +204,11 @@ def test_without_a_force_field_that_knows_the_molecule_there_are_no_energies(tra
     [
         (("--reference", "md.npy"), "md.npy: no such file or window buffer"),
         (("--reference", "ala2.txt"), "ala2.txt: not a window buffer, and no trajectory that fits"),
+        (("--latent", "ala2.txt"), "ala2.txt: not a complete file of a fitted projection"),
         (("--method", "identity"), "expected the coordinates x, y, z of one particle"),
         (("--force-field", "tip3p.xml"), "force field tip3p.xml: No template found for residue 0 (ACE)"),
         (("--relax", "--method", "nearest_frames"), "found method nearest_frames"),
+        (("--trajectory", "1", "--all-trajectories"), "give either --trajectory or --all-trajectories"),
         (("--trajectory", "2"), "expected a trajectory between 0 and 1, found 2"),
     ],
 )

@@ -12,11 +12,11 @@ import yaml
 from openmm_trajgan import FeatureTrajectories, TrajGAN
 
 
-def assert_refused(result, *words, untouched):
-    """Exit 2, one line that holds the words, no traceback, and no new file."""
+def assert_refused(result, *words, untouched, status=2):
+    """Exit 2, or another status, one line that holds the words, no traceback, and no new file."""
     folder, before = untouched
-    status, out, err = result
-    assert status == 2
+    found, out, err = result
+    assert found == status
     assert out == ""
     (line,) = [line for line in err.splitlines() if line.startswith("trajgan:")]
     assert all(word in line for word in words), line
@@ -209,7 +209,7 @@ def test_unforeseen_errors_are_one_line_too(trajgan, model, tmp_path, monkeypatc
 def test_angles_in_degrees_are_noticed(trajgan, train_options, tmp_path, folder_of_npy, untouched):
     np.save(folder_of_npy / "run1.npy", 100 * np.load(folder_of_npy / "run1.npy"))
     result = trajgan("train", folder_of_npy, *train_options, "--periodic", 1, "--out", tmp_path / "m.trajgan")
-    assert_refused(result, "--periodic 1", "degrees perhaps", untouched=untouched())
+    assert_refused(result, "run1.npy: column 1", "by --periodic", "degrees perhaps", untouched=untouched())
 
 
 def test_damaged_archives(trajgan, train_options, tmp_path, untouched):
@@ -258,9 +258,18 @@ def tiny_disk(tmp_path):
 def test_full_disk(trajgan, train_options, model, folder_of_npy, tiny_disk):
     untouched = (tiny_disk, [])
     result = trajgan("generate", model, "--frames", 3000, "--out", tiny_disk / "g.npy")
-    assert_refused(result, "No space left on device", untouched=untouched)
+    assert_refused(result, "No space left on device", untouched=untouched, status=1)
     result = trajgan("train", folder_of_npy, *train_options, "--out", tiny_disk / "m.trajgan")
-    assert_refused(result, "No space left on device", untouched=untouched)
+    assert_refused(result, "No space left on device", untouched=untouched, status=1)
+
+
+def test_what_fails_at_work_has_status_1_and_names_the_reason(trajgan, model, tmp_path, monkeypatch):
+    def full(file, *_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "save", full)
+    status, _, err = trajgan("generate", model, "--frames", 5, "--out", tmp_path / "g.npy")
+    assert (status, err.splitlines()[-1]) == (1, f"trajgan: {tmp_path}/g.npy: No space left on device")
 
 
 def test_traceback_only_for_debugging(trajgan, tmp_path, monkeypatch):

@@ -6,8 +6,10 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
+import MDAnalysis
 import numpy as np
 import pytest
+from openmm import app
 
 from openmm_trajgan.buffer import WindowBuffer
 from openmm_trajgan.errors import NonFiniteError
@@ -153,8 +155,6 @@ def test_chains_are_collected_by_name(trajgan, tmp_path, system, features, n_ato
 
 @pytest.mark.filterwarnings("ignore:DCDReader currently makes")
 def test_stored_md_gives_the_frames_a_reporter_would_have_stored(tmp_path, trajgan):
-    from openmm import app
-
     from openmm_trajgan.windows.reporter import WindowReporter
 
     simulation = alanine_dipeptide.build(1)
@@ -165,8 +165,6 @@ def test_stored_md_gives_the_frames_a_reporter_would_have_stored(tmp_path, trajg
     simulation.step(200)
     simulation.reporters.clear()
     topology, positions = alanine_dipeptide.topology_and_positions()
-    from openmm import app
-
     with (tmp_path / "top.pdb").open("w") as file:
         app.PDBFile.writeFile(topology, positions * 10, file, keepIds=True)
     out = tmp_path / "md.windows"
@@ -184,7 +182,7 @@ def test_stored_md_gives_the_frames_a_reporter_would_have_stored(tmp_path, trajg
         ((), "give either the name of a system or --topology"),
         (("triple_well",), "--frames is missing"),
         (("--topology", "top.pdb"), "--trajectory is missing"),
-        (("--topology", "top.pdb", "--trajectory", "md.dcd", "--label", 300), "--label and --structure are for systems"),
+        (("--topology", "top.pdb", "--trajectory", "md.dcd", "--label", 300), "--label is for systems to simulate; leave it out"),
         (("triple_well", "--frames", 1, "--label", 300), "label: triple_well has one condition only, found 300; leave it out"),
         (("trp_cage", "--frames", 1, "--structure", "1L2Y"), "trp_cage is made of one structure only, found '1L2Y'"),
         (("p450_binding", "--frames", 1, "--structure", "no.pdb"), "expected a PDB file or the four characters of a PDB entry"),
@@ -211,6 +209,24 @@ def test_what_mdanalysis_cannot_read_is_refused_in_one_line(trajgan, tmp_path, m
     status, _, err = trajgan("collect", *stored, "--out", tmp_path / "out")
     assert status == 2
     assert err.splitlines()[-1].endswith("md.xyz: cannot be read together (EOFError)")
+    assert not (tmp_path / "out").exists()
+
+
+def test_stored_md_of_another_interval_is_named(trajgan, tmp_path):
+    topology, positions = alanine_dipeptide.topology_and_positions()
+    with (tmp_path / "top.pdb").open("w") as file:
+        app.PDBFile.writeFile(topology, positions * 10, file)
+    universe = MDAnalysis.Universe(topology, np.tile(10 * positions, (5, 1, 1)).astype(np.float32))
+    paths = [tmp_path / f"every{interval}.xtc" for interval in (1, 2)]
+    for path, dt in zip(paths, (1.0, 2.0), strict=True):
+        with MDAnalysis.Writer(str(path), 22) as writer:
+            for ts in universe.trajectory:
+                ts.time = ts.frame * dt
+                writer.write(universe)
+    options = ("--topology", tmp_path / "top.pdb", "--trajectory", *paths, "--out", tmp_path / "out")
+    status, _, err = trajgan("collect", *options)
+    assert status == 2
+    assert f"{paths[1]} has a frame every 2 ps, {paths[0]} every 1 ps; collect them into buffers of their own" in err
     assert not (tmp_path / "out").exists()
 
 

@@ -72,7 +72,7 @@ REFUSED = {
     "a reference that does not move": (np.ones((50, 2)), wells(50), "reference: expected features that change"),
     "two frames of many features": (wells(2, 5), wells(2, 5, seed=1), "reference: expected features that change in its first half"),
     "one frame": (wells(50), wells(1), "generated: expected series of at least 2 frames, found 1"),
-    "no frame": (wells(50), wells(0), "generated.npy: expected shape (n_frames, 2)"),
+    "no frame": (wells(50), wells(0), "generated.npy: expected at least one frame and one feature, found (0, 2)"),
 }
 
 

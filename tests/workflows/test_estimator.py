@@ -45,7 +45,9 @@ def test_minutes_can_be_repeated_in_steps():
         (lambda: TrajGAN(device="banana"), "device 'banana' is not available here"),
         (lambda: TrajGAN.load("m.trajgan", "cuda:7"), "device 'cuda:7' is not available here"),
         (lambda: TrajGAN().fit(data(100), seed=-1), "seed: expected 0 or more, found -1"),
-        (lambda: TrajGAN().fit(data(100), minutes=float("nan")), "expected a positive time or at least 2 steps"),
+        (lambda: TrajGAN().fit(data(100), minutes=float("nan")), "expected either a positive, finite time or at least 2"),
+        (lambda: TrajGAN().fit(data(100), minutes=float("inf")), "or at least 2 steps, found minutes=inf"),
+        (lambda: TrajGAN().fit(data(100), minutes=3, steps=100), "or at least 2 steps, found minutes=3, steps=100"),
         (lambda: TrajGAN().generate(5), "has not been trained; call fit"),
     ],
 )
