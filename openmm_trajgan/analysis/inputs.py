@@ -98,9 +98,10 @@ def _from_universe(source: Any, label: str) -> FeatureTrajectories:
     quads = np.array([indices for _, _, indices in torsions])
     trajectory = atoms.universe.trajectory
     values = np.empty((len(trajectory), len(quads)), dtype=np.float32)
-    for frame, _ in enumerate(trajectory):
-        positions = atoms.universe.atoms.positions
-        values[frame] = calc_dihedrals(*(positions[quads[:, corner]] for corner in range(4)))
+    for frame, timestep in enumerate(trajectory):
+        positions, dimensions = atoms.universe.atoms.positions, timestep.dimensions
+        box = dimensions if dimensions is not None and dimensions[:3].all() else None
+        values[frame] = calc_dihedrals(*(positions[quads[:, corner]] for corner in range(4)), box=box)
     period = 2 * np.pi
     interval = float(trajectory.dt) if len(trajectory) > 1 else None
     schema = FeatureSchema(names=names, units=("rad",) * len(quads), periods=(period,) * len(quads), frame_interval=interval)

@@ -16,8 +16,8 @@ def frames():
     return START + np.random.default_rng(1).normal(0, 0.02, (6, *START.shape))
 
 
-def universe(frames):
-    return MDAnalysis.Universe(TOPOLOGY, np.asarray(frames, dtype=np.float32) * 10, dt=0.5)
+def universe(frames, **options):
+    return MDAnalysis.Universe(TOPOLOGY, np.asarray(frames, dtype=np.float32) * 10, dt=0.5, **options)
 
 
 def test_trajectories_and_buffers_are_taken_as_they_are(ou):
@@ -87,6 +87,18 @@ def test_a_universe_is_its_backbone_torsions(frames):
         assert found.schema.units == ("rad", "rad")
         assert found.schema.frame_interval == 0.5
     assert source.trajectory.frame == 0
+
+
+def test_torsions_of_wrapped_frames_are_those_of_whole_molecules(frames):
+    expected = as_trajectories(universe(frames))
+    corner = frames[0].mean(axis=0)
+    found = as_trajectories(universe((frames - corner) % 2.0, dimensions=[20, 20, 20, 90, 90, 90]))
+    np.testing.assert_allclose(found.schema.wrap(found.values[0] - expected.values[0]), 0, atol=2e-3)
+
+
+def test_sides_of_length_zero_are_no_box(frames):
+    expected, found = as_trajectories(universe(frames)), as_trajectories(universe(frames, dimensions=[0, 0, 0, 90, 90, 90]))
+    np.testing.assert_array_equal(found.values[0], expected.values[0])
 
 
 def test_one_structure_has_no_frame_interval(frames):
