@@ -116,7 +116,18 @@ class WindowBuffer:
 
     @classmethod
     def from_trajectories(cls, trajectories: FeatureTrajectories) -> "WindowBuffer":
-        """Hold the given time series in memory, one segment each; `trajectories.replicas` become the streams."""
+        """Hold the given time series in memory, one segment each; `trajectories.replicas` become the streams.
+
+        Raises
+        ------
+        InputError
+            If they are something else, such as arrays.
+        """
+        if not isinstance(trajectories, FeatureTrajectories):
+            raise InputError(
+                f"expected FeatureTrajectories or a WindowBuffer, found {type(trajectories).__name__}; "
+                "say what the columns of arrays are, FeatureTrajectories(arrays, schema)"
+            )
         buffer = cls(schema=trajectories.schema)
         interval = trajectories.schema.frame_interval or 0.0
         for number, (replica, series) in enumerate(zip(trajectories.replicas, trajectories.values, strict=True)):

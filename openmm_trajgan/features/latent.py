@@ -302,7 +302,11 @@ class _TimeLagged(_Linear):
             warnings.simplefilter("ignore")  # deeptime's import
             from deeptime import decomposition
         scale = standard_deviations(np.concatenate(points))
-        model = getattr(decomposition, cls.__name__)(lagtime=lag, dim=n_components).fit_fetch([part / scale for part in points])
+        estimator = getattr(decomposition, cls.__name__)(lagtime=lag, dim=n_components)
+        try:
+            model = estimator.fit_fetch([part / scale for part in points])
+        except np.linalg.LinAlgError as error:
+            raise InputError("training data: expected features that change, found one value in all frames") from error
         if model.output_dimension < n_components:
             raise InputError(f"n_components: the data have {model.output_dimension} independent dimensions, found {n_components}")
         axes = np.asarray(model.instantaneous_coefficients, dtype=np.float64)[:, :n_components]
