@@ -29,14 +29,26 @@ def whole_number(value: float, name: str, least: int = 1) -> int:
     return int(value)
 
 
-def positive_number(value: float, name: str, unit: str) -> float:
-    """Return `value`, a positive and finite number of `unit`.
+def require_positive(value: float, name: str, unit: str = "") -> None:
+    """Refuse what is no positive and finite number, of `unit` if it has one.
 
     Raises
     ------
     InputError
-        If it is none.
+        If `value` is none.
     """
     if isinstance(value, bool) or not isinstance(value, Real) or not 0 < value < math.inf:
-        raise InputError(f"{name}: expected a positive number of {unit}, found {value!r}")
-    return float(value)
+        raise InputError(f"{name}: expected a positive number{unit and f' of {unit}'}, found {value!r}")
+
+
+def require_between(value: float, name: str, least: float, most: float | None = None) -> None:
+    """Refuse what is no finite number from `least` to `most`, or from `least` on.
+
+    Raises
+    ------
+    InputError
+        If `value` is none.
+    """
+    highest = math.inf if most is None else most
+    if isinstance(value, bool) or not isinstance(value, Real) or not least <= value <= highest or value == math.inf:
+        raise InputError(f"{name}: expected a number from {least:g} {'on' if most is None else f'to {most:g}'}, found {value!r}")
