@@ -5,12 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.constants import R
 
 from openmm_trajgan.analysis.inputs import Source, as_trajectories
 from openmm_trajgan.arguments import require_positive
 from openmm_trajgan.errors import InputError
-
-R = 8.31446261815324e-3  # kJ/mol/K
 
 
 @dataclass(frozen=True)
@@ -95,6 +94,7 @@ def two_state_kinetics(data: Source, feature: str, cores: tuple[float, float], *
     errors = tuple(time / math.sqrt(k) if k else math.nan for time, k in zip(times, n_events, strict=True))
     fraction = frames[0] / sum(frames)
     odds_error = math.sqrt(sum(1 / k for k in n_events)) if all(n_events) else math.inf
+    thermal = R / 1000 * temperature  # kJ/mol
     ratio = math.inf if not frames[1] else frames[0] / frames[1]
     return TwoStates(
         fraction,
@@ -102,8 +102,8 @@ def two_state_kinetics(data: Source, feature: str, cores: tuple[float, float], *
         (times[0], times[1]),
         (errors[0], errors[1]),
         n_events,
-        -R * temperature * math.log(ratio) if ratio > 0 else math.inf,
-        R * temperature * odds_error,
+        -thermal * math.log(ratio) if ratio > 0 else math.inf,
+        thermal * odds_error,
     )
 
 

@@ -279,7 +279,13 @@ class WindowBuffer:
         return windows
 
     def trajectories(self, streams: Iterable[str] | None = None) -> FeatureTrajectories:
-        """Load the segments of the given streams, or of all, as time series; `replicas` holds the stream names."""
+        """Load the segments of the given streams, or of all, as time series; `replicas` holds the stream names.
+
+        Raises
+        ------
+        InputError
+            If a stream is unknown, or they hold no frames.
+        """
         names, series = [], []
         for stream in self._known(streams):
             for segment in self._store.segments(stream):
