@@ -29,8 +29,8 @@ def whole_number(value: float, name: str, least: int = 1) -> int:
     return int(value)
 
 
-def require_positive(value: float, name: str, unit: str = "") -> None:
-    """Refuse what is no positive and finite number, of `unit` if it has one.
+def require_positive(value: float, name: str, unit: str) -> None:
+    """Refuse what is no positive and finite number of `unit`.
 
     Raises
     ------
@@ -38,7 +38,7 @@ def require_positive(value: float, name: str, unit: str = "") -> None:
         If `value` is none.
     """
     if isinstance(value, bool) or not isinstance(value, Real) or not 0 < value < math.inf:
-        raise InputError(f"{name}: expected a positive number{unit and f' of {unit}'}, found {value!r}")
+        raise InputError(f"{name}: expected a positive number of {unit}, found {value!r}")
 
 
 def require_between(value: float, name: str, least: float, most: float | None = None) -> None:

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, dataclass
 
-from openmm_trajgan.arguments import require_between, require_positive, whole_number
+from openmm_trajgan.arguments import require_between, whole_number
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class TrainingConfig:
     Raises
     ------
     InputError
-        If a share is not between 0 and 1, a count is no positive whole number, a rate is not positive or a weight is negative.
+        If a share is not between 0 and 1, a count is no positive whole number, or a rate or weight is negative.
     """
 
     likelihood_share: float = 0.75
@@ -57,9 +57,7 @@ class TrainingConfig:
             require_between(getattr(self, name), name, 0, 1)
         for name in ("likelihood_windows", "likelihood_frames", "adversarial_windows", "patches_per_window"):
             object.__setattr__(self, name, whole_number(getattr(self, name), name))
-        for name in ("likelihood_rate", "critic_rate", "generator_rate"):
-            require_positive(getattr(self, name), name)
-        for name in ("penalty_weight", "anchor_weight"):
+        for name in ("likelihood_rate", "critic_rate", "generator_rate", "penalty_weight", "anchor_weight"):
             require_between(getattr(self, name), name, 0)
 
     def as_dict(self) -> dict[str, float]:
