@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from openmm_trajgan.errors import InputError, SchemaMismatchError
 from openmm_trajgan.storage import replacing
@@ -52,7 +52,7 @@ class FeatureSchema(BaseModel):
 
     Raises
     ------
-    pydantic.ValidationError
+    InputError
         If the lengths differ, a name stands twice, or a period or the interval is not positive.
 
     Examples
@@ -70,6 +70,12 @@ class FeatureSchema(BaseModel):
     kinds: tuple[str, ...] = ()
     atoms: tuple[tuple[int, ...], ...] = ()
     frame_interval: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+
+    def __init__(self, /, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise InputError(_first_problem(error)) from None
 
     @model_validator(mode="before")
     @classmethod
@@ -117,8 +123,14 @@ class FeatureSchema(BaseModel):
         return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()[:16]
 
     def with_frame_interval(self, frame_interval: float) -> "FeatureSchema":
-        """Return the same features with the time between frames set, ps."""
-        return FeatureSchema.model_validate({**self.model_dump(), "frame_interval": frame_interval})
+        """Return the same features with the time between frames set, ps.
+
+        Raises
+        ------
+        InputError
+            If it is not positive and finite.
+        """
+        return FeatureSchema(**{**self.model_dump(), "frame_interval": frame_interval})
 
     def require_same(self, other: "FeatureSchema", mine: str, theirs: str) -> None:
         """Compare at a boundary; a frame interval that is not known yet on one side is no difference.
@@ -155,6 +167,13 @@ class FeatureSchema(BaseModel):
             if period is not None:
                 wrapped[..., column] -= period * np.round(wrapped[..., column] / period)
         return wrapped
+
+
+def _first_problem(error: ValidationError) -> str:
+    """Say in one line which value is wrong, and how."""
+    first = error.errors()[0]
+    name, text = ".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ")
+    return f"{name}: {text}, found {first['input']!r:.80}" if name and first["type"] != "missing" else f"{name} {text}".strip()
 
 
 def _shown(values: tuple[Any, ...]) -> str:

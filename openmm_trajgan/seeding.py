@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from openmm_trajgan.arguments import whole_number
+
 if TYPE_CHECKING:
     import torch
 
@@ -21,6 +23,11 @@ class Seeds:
     root
         Non-negative integer, or None for fresh entropy; `root` holds the integer used either way.
 
+    Raises
+    ------
+    InputError
+        If `root` is negative or no whole number.
+
     Examples
     --------
     >>> bool(Seeds(1).numpy("windows").integers(100) == Seeds(1).numpy("windows").integers(100))
@@ -30,7 +37,7 @@ class Seeds:
     """
 
     def __init__(self, root: int | None = None) -> None:
-        self.root = secrets.randbits(31) if root is None else int(root)
+        self.root = secrets.randbits(31) if root is None else whole_number(root, "seed", 0)
 
     def _sequence(self, purpose: str) -> np.random.SeedSequence:
         return np.random.SeedSequence(self.root, spawn_key=(zlib.crc32(purpose.encode()),))

@@ -10,9 +10,10 @@ import pytest
 import openmm_trajgan
 
 PACKAGE = Path(openmm_trajgan.__file__).parent
-ROOT = {"schema", "seeding", "errors", "storage", "untrusted"}
+ROOT = {"arguments", "schema", "seeding", "errors", "storage", "untrusted"}
 # folder → (own folders, third-party packages beside numpy) it may import
 ALLOWED: dict[str, tuple[set[str], set[str]]] = {
+    "arguments": (ROOT, set()),
     "schema": (ROOT, {"pydantic"}),
     "seeding": (ROOT, {"torch"}),
     "errors": (ROOT, set()),

@@ -126,25 +126,25 @@ class Blocks:
         return self.chosen(frames)
 
     def chosen(self, frames: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the features of frames that are looked at."""
+        """Return the features that are looked at of frames ``(n_frames, n_features)``, ``(n_frames, n_columns)``."""
         return frames if self.columns is None else np.asarray(frames[:, self.columns])
 
     def take(self, chosen: IntArray) -> NDArray[np.float32]:
-        """Return some frames that are near each other, ascending, ``(n_chosen, n_features)``."""
+        """Return frames that are near each other, ``(n_chosen, n_features)``, by their numbers, ascending, ``(n_chosen,)``."""
         return np.asarray(self.read(int(chosen[0]), int(chosen[-1]) + 1)[chosen - chosen[0]])
 
     def labels(self, first: int, last: int) -> IntArray:
-        """Return the block of each of some consecutive frames."""
+        """Return the block of each of some consecutive frames, ``(last - first,)``."""
         numbers, lengths = _parts(self.bounds, first, last)
         return np.repeat(numbers, lengths)
 
     def remaining(self, first: int, last: int) -> IntArray:
-        """Return how many frames follow each of some consecutive ones in its series."""
+        """Return how many frames follow each of some consecutive ones in its series, ``(last - first,)``."""
         numbers, lengths = _parts(self._ends, first, last)
         return np.repeat(self._ends[numbers + 1], lengths) - np.arange(first, last) - 1
 
     def starts(self, lag: int, first: int = 0, last: int | None = None) -> IntArray:
-        """Return the frames that have another one `lag` frames later in the same series, all or those among some consecutive."""
+        """Return the frames, all or of some consecutive, that have another `lag` frames later in their series, ``(n_starts,)``."""
         last = self.n_frames if last is None else last
         return first + np.flatnonzero(self.remaining(first, last) >= lag)
 
@@ -153,7 +153,7 @@ class Blocks:
         return int(np.maximum(np.diff(self._ends) - lag, 0).sum())
 
     def nth_starts(self, lag: int, numbers: IntArray) -> IntArray:
-        """Return some of `starts` by their number, without making a list of all of them."""
+        """Return some of `starts`, ``(n,)``, by their numbers ``(n,)``, without making a list of all of them."""
         found = np.maximum(np.diff(self._ends) - lag, 0).cumsum()
         series = np.searchsorted(found, numbers, side="right")
         return np.asarray(self._ends[1:][series] - lag - (found[series] - numbers))
@@ -164,7 +164,7 @@ class Blocks:
         Parameters
         ----------
         bins
-            Bins of the frames from a first one up to a last one.
+            Bins of the frames from a first one up to a last one, ``(last - first,)``.
         n_bins
             Number of bins.
 

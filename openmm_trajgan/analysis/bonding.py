@@ -26,7 +26,7 @@ def _places(atoms: Any) -> IntArray:
 
 
 def bonds_of(atoms: Any) -> IntArray:
-    """Bonds of the topology, and guessed ones of atoms that have none there; PDB files list only those of some residues."""
+    """Bonds of the topology, and guessed ones of atoms that have none there, ``(n_bonds, 2)``; PDB files list only some of them."""
     bonds = given_bonds(atoms)
     bare = np.ones(len(atoms), dtype=bool)
     bare[bonds] = False
@@ -42,7 +42,7 @@ def bonds_of(atoms: Any) -> IntArray:
 
 
 def elements_of(atoms: Any) -> NDArray[Any]:
-    """Element symbols in capitals; without elements or names there is nothing to tell, and they are empty."""
+    """Element symbols in capitals, ``(n_atoms,)``; without elements or names there is nothing to tell, and they are empty."""
     if hasattr(atoms, "elements") and all(atoms.elements):
         elements = atoms.elements
     elif hasattr(atoms, "names"):
@@ -53,7 +53,7 @@ def elements_of(atoms: Any) -> NDArray[Any]:
 
 
 def angles(bonds: IntArray) -> IntArray:
-    """Return any two neighbours of an atom with it in the middle, ``(n_angles, 3)``."""
+    """Return any two neighbours of an atom with it in the middle, ``(n_angles, 3)``, from bonds ``(n_bonds, 2)``."""
     neighbours: dict[int, list[int]] = {}
     for one, other in bonds.tolist():
         neighbours.setdefault(one, []).append(other)
@@ -63,7 +63,7 @@ def angles(bonds: IntArray) -> IntArray:
 
 
 def pairs_within(bonds: IntArray, n_atoms: int, n_bonds: int) -> IntArray:
-    """Code pairs i < j at most `n_bonds` bonds apart, as i · n_atoms + j, sorted."""
+    """Code pairs i < j at most `n_bonds` apart, as i · n_atoms + j, sorted, ``(n_pairs,)``; `bonds` are ``(n, 2)``."""
     one, other = bonds.T
     step = coo_array((np.ones(len(bonds), dtype=np.int8), (one, other)), shape=(n_atoms, n_atoms)).tocsr()
     step = (step + step.T).astype(bool)
@@ -75,7 +75,10 @@ def pairs_within(bonds: IntArray, n_atoms: int, n_bonds: int) -> IntArray:
 
 
 def polar(elements: NDArray[Any], bonds: IntArray) -> NDArray[np.bool_]:
-    """Tell the atoms that take part in hydrogen bonds: N, O, F, S and hydrogen bonded to one."""
+    """Tell the atoms that take part in hydrogen bonds, ``(n_atoms,)``: N, O, F, S and hydrogen bonded to one.
+
+    `elements` are ``(n_atoms,)``, `bonds` ``(n_bonds, 2)``.
+    """
     polar = np.isin(elements, ("N", "O", "F", "S"))
     found = polar.copy()
     for one, other in (bonds.T, bonds.T[::-1]):
@@ -84,7 +87,7 @@ def polar(elements: NDArray[Any], bonds: IntArray) -> NDArray[np.bool_]:
 
 
 def ring_bonds(bonds: IntArray, n_atoms: int) -> IntArray:
-    """Return which bonds are part of a ring, as places in `bonds`.
+    """Return which of `bonds` ``(n_bonds, 2)`` are part of a ring, as places among them, ``(n_ring_bonds,)``.
 
     Every bond outside a spanning tree closes a ring through the tree.
     """
@@ -112,7 +115,7 @@ def ring_bonds(bonds: IntArray, n_atoms: int) -> IntArray:
 
 
 def peptide_links(names: Sequence[str], residues: IntArray, bonds: IntArray) -> list[tuple[int, int]]:
-    """Return the peptide bonds, C before N."""
+    """Return the peptide bonds, C before N; `residues` are ``(n_atoms,)``, `bonds` ``(n_bonds, 2)``."""
     both_ways = [*bonds.tolist(), *bonds[:, ::-1].tolist()]
     return [
         (one, other) for one, other in both_ways if names[one] == "C" and names[other] == "N" and residues[one] != residues[other]
@@ -120,7 +123,7 @@ def peptide_links(names: Sequence[str], residues: IntArray, bonds: IntArray) -> 
 
 
 def adjacent_alphas(names: Sequence[str], atoms: Any, links: Sequence[tuple[int, int]]) -> IntArray:
-    """Return alpha carbons of residues joined by a peptide bond; where there are only alpha carbons, of neighbours in a chain."""
+    """Return alpha carbons of residues joined by a peptide bond, or of a trace of them the neighbours, ``(n_pairs, 2)``."""
     residues = atoms.resindices.tolist()
     alpha = {residue: atom for atom, (residue, name) in enumerate(zip(residues, names, strict=True)) if name == "CA"}
     if set(names) == {"CA"}:
@@ -135,7 +138,10 @@ def adjacent_alphas(names: Sequence[str], atoms: Any, links: Sequence[tuple[int,
 def centres_and_backbone(
     names: Sequence[str], residues: IntArray, links: Sequence[tuple[int, int]]
 ) -> tuple[IntArray, IntArray, IntArray]:
-    """Return CA, N, C, CB of each residue with them; C, N, CA, C, N; and the four atoms of each ω."""
+    """Return CA, N, C, CB of each residue with them, ``(n, 4)``; C, N, CA, C, N, ``(n, 5)``; the atoms of each ω, ``(n, 4)``.
+
+    `residues` are those of the atoms, ``(n_atoms,)``.
+    """
     place = {(residue, name): atom for atom, (residue, name) in enumerate(zip(residues.tolist(), names, strict=True))}
     before = {nitrogen: carbon for carbon, nitrogen in links}
     after = dict(links)

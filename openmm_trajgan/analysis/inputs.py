@@ -1,5 +1,6 @@
 """What the functions of this package take as data: trajectories, buffers, arrays, Universes."""
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
@@ -29,7 +30,7 @@ def as_trajectories(source: Source, label: str = "data") -> FeatureTrajectories:
     ----------
     source
         Trajectories or a buffer as they are; arrays as features named ``"feature 0"`` … on the line; an MDAnalysis Universe or
-        AtomGroup as the backbone torsions φ and ψ of its residues, rad.
+        AtomGroup as the backbone torsions φ and ψ of its residues, rad, the same features as `Torsions.backbone`.
     label
         What to call the data in errors.
 
@@ -85,23 +86,37 @@ def _from_universe(source: Any, label: str) -> FeatureTrajectories:
     atoms = source.atoms
     residues = [residue for residue in atoms.residues if len(residue.atoms.select_atoms("backbone"))]
     torsions = [
-        (f"{name} {residue.resname} {residue.resid}", residue.segid, selection.indices)
+        (name, residue, tuple(selection.indices.tolist()))
         for residue in residues
         for name, selection in (("phi", residue.phi_selection()), ("psi", residue.psi_selection()))
         if selection is not None
     ]
     if not torsions:
         raise InputError(f"{label}: expected a protein with backbone torsions, found none; collect features with tg.from_universe")
-    names = tuple(name for name, _, _ in torsions)
-    if len(set(names)) < len(names):  # chains
-        names = tuple(f"{name} {segment} {index}" for index, (name, segment, _) in enumerate(torsions))
     quads = np.array([indices for _, _, indices in torsions])
     trajectory = atoms.universe.trajectory
     values = np.empty((len(trajectory), len(quads)), dtype=np.float32)
-    for frame, _ in enumerate(trajectory):
-        positions = atoms.universe.atoms.positions
-        values[frame] = calc_dihedrals(*(positions[quads[:, corner]] for corner in range(4)))
-    period = 2 * np.pi
-    interval = float(trajectory.dt) if len(trajectory) > 1 else None
-    schema = FeatureSchema(names=names, units=("rad",) * len(quads), periods=(period,) * len(quads), frame_interval=interval)
+    for frame, timestep in enumerate(trajectory):
+        positions, dimensions = atoms.universe.atoms.positions, timestep.dimensions
+        box = dimensions if dimensions is not None and dimensions[:3].all() else None
+        values[frame] = calc_dihedrals(*(positions[quads[:, corner]] for corner in range(4)), box=box)
+    schema = FeatureSchema(
+        names=_torsion_names(torsions),
+        units=("rad",) * len(quads),
+        periods=(2 * np.pi,) * len(quads),
+        kinds=("torsion",) * len(quads),
+        atoms=tuple(indices for _, _, indices in torsions),
+        frame_interval=float(trajectory.dt) if len(trajectory) > 1 else None,
+    )
     return FeatureTrajectories([values], schema)
+
+
+def _torsion_names(torsions: list[tuple[str, Any, tuple[int, ...]]]) -> tuple[str, ...]:
+    """Name torsions as `Torsions.backbone` does: by residue number, with the chain where numbers clash, or by residue index."""
+    schemes: tuple[Callable[[Any], str], ...] = (
+        lambda residue: f"{residue.resid}",
+        lambda residue: f"{residue.segid}:{residue.resid}",
+        lambda residue: f"#{residue.ix}",
+    )
+    labelled = (tuple(f"{name} {scheme(residue)}" for name, residue, _ in torsions) for scheme in schemes)
+    return next(names for names in labelled if len(set(names)) == len(names))

@@ -270,7 +270,7 @@ def implied_timescales(
     Raises
     ------
     InputError
-        If a lag is not positive, both `n_states` and `microstates` are given, or the frames are too few for the states.
+        If a lag is no positive whole number, both `n_states` and `microstates` are given, or the frames are too few for the states.
     SchemaMismatchError
         If `microstates` were fitted on other features.
 
@@ -285,9 +285,10 @@ def implied_timescales(
      [9.]]
     """
     trajectories = as_trajectories(trajectories)
-    steps = lag_ladder(max(len(series) for series in trajectories)) if lags is None else np.asarray(lags, dtype=np.int64)
-    if steps.ndim != 1 or not steps.size or steps.min() < 1:
-        raise InputError(f"expected lags of at least 1 frame, found {steps.tolist()}")
+    steps = lag_ladder(max(len(series) for series in trajectories)) if lags is None else np.asarray(lags)
+    if steps.ndim != 1 or not steps.size or steps.dtype.kind not in "iuf" or (steps < 1).any() or (steps % 1).any():
+        raise InputError(f"expected whole lags of at least 1 frame, found {steps.tolist()}")
+    steps = steps.astype(np.int64)
     if microstates is None:
         microstates = Microstates.fit(trajectories, n_states, seed=seed)
     elif n_states is not None:

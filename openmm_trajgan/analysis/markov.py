@@ -165,13 +165,13 @@ class MarkovModels:
         return (*timescales, *passages, *models, *energies)
 
     def tally(self, blocks: Blocks) -> FloatArray:
-        """Return transition counts between microstates at one, two and four lags, and numbers of frames in each."""
+        """Return transition counts between microstates at one, two and four lags, and frames in each, ``(n_blocks, 3 n² + n)``."""
         labels, n_micro = self.microstates.labels(blocks), self.microstates.n_states
         counts = [transitions(blocks, labels, n_micro, multiple * self.lag) for multiple in MULTIPLES]
         return np.concatenate([*counts, blocks.tally(lambda first, last: labels[first:last], n_micro)], axis=1)
 
     def evaluate(self, reference: FloatArray, data: FloatArray) -> FloatArray:
-        """Return the figures, ``(n, n_figures)``; NaN where a model lacks states."""
+        """Return the figures, ``(n, n_figures)``, of sums of tallies ``(1 or n, 3 n² + n)``; NaN where a model lacks states."""
         here, there = ([self.summary(sums) for sums in rows] for rows in (reference, data))
         n = max(len(here), len(there))
         return np.array([self._compared(here[row % len(here)], there[row % len(there)]) for row in range(n)])
@@ -185,12 +185,12 @@ class MarkovModels:
         return Missing("does not go to and fro between the states that this is about", bool(conclusive))
 
     def counts(self, sums: FloatArray) -> FloatArray:
-        """Return the transition counts at the multiples of the lag, ``(n_multiples, n_microstates, n_microstates)``."""
+        """Return transition counts at multiples of the lag, ``(3, n_microstates, n_microstates)``, of a sum of tallies."""
         n_micro = self.microstates.n_states
         return sums[:-n_micro].reshape(len(MULTIPLES), n_micro, n_micro)
 
     def summary(self, sums: FloatArray) -> "ModelSummary":
-        """Estimate the model of one data set from the sum of its tallies."""
+        """Estimate the model of one data set from the sum of its tallies, ``(3 n_microstates² + n_microstates,)``."""
         n_states = self.n_states
         counts = self.counts(sums)
         populations = np.bincount(self.states, sums[-self.microstates.n_states :], minlength=n_states)

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from openmm_trajgan.analysis.dynamics import autocorrelation, relaxation_time
 from openmm_trajgan.analysis.inputs import as_trajectories
+from openmm_trajgan.arguments import require_positive
 from openmm_trajgan.errors import InputError
 
 N_BLOCKS = 20  # of the jackknife
@@ -46,7 +47,7 @@ def chain_size(trajectories: Sequence[ArrayLike], *, frame_interval: float) -> C
     Raises
     ------
     InputError
-        If an array has another shape, or there are fewer than 40 frames in all.
+        If an array has another shape, the interval is not positive, or there are fewer than 40 frames in all.
 
     Examples
     --------
@@ -54,6 +55,7 @@ def chain_size(trajectories: Sequence[ArrayLike], *, frame_interval: float) -> C
     >>> round(chain_size([beads], frame_interval=1.0).mean[0], 1)  # √3 for normal coordinates
     1.7
     """
+    require_positive(frame_interval, "frame_interval", "ps")
     sizes = []
     for positions in map(np.asarray, trajectories):
         if positions.ndim != 3 or positions.shape[2] != 3:

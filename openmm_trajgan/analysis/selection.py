@@ -45,8 +45,10 @@ class ValidationScore:
         Raises
         ------
         InputError
-            If the validation data are the training data, or hold nothing that varies.
+            If the validation data are the training data, or hold no frames or nothing that varies.
         """
+        if not validation.n_frames:
+            raise InputError("validation: expected frames, found none; give trajectories that hold some")
         sets = [Blocks.cut(data, data.n_frames) for data in (validation, train)]
         names = validation.schema.names
         metrics: list[Metric] = [

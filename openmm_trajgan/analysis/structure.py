@@ -250,7 +250,13 @@ def template_of(reference: Any, generated: Any) -> Any:
 
 
 def require_same_atoms(reference: Any, generated: Any) -> None:
-    """Refuse groups of different atoms."""
+    """Refuse groups of different atoms.
+
+    Raises
+    ------
+    InputError
+        If numbers, names or residues of the atoms differ, or there are none.
+    """
     advice = "give the same atoms in the same order, for example universe.select_atoms('protein') of both"
     if len(reference) != len(generated):
         raise InputError(f"the reference has {len(reference)} atoms, the generated structures {len(generated)}; {advice}")
@@ -271,7 +277,13 @@ def evenly_spaced(n_there: int, n_wanted: int) -> IntArray:
 
 
 def energies_of(energy: Energy, atoms: Any, frames: IntArray) -> NDArray[np.float64]:
-    """Energies of chosen frames, kJ/mol; an error if there is not one for each frame."""
+    """Energies of chosen frames ``(n_frames,)``, kJ/mol, of the same shape.
+
+    Raises
+    ------
+    InputError
+        If there is not one for each frame.
+    """
     trajectory = atoms.universe.trajectory
     energies = []
     for some in np.array_split(frames, min(20, len(frames))):  # all frames of a large molecule at once need not fit in memory

@@ -263,9 +263,7 @@ class _Measure:
         value = distance(every, every)
         if not np.isfinite(value):
             return np.nan, (np.nan, np.nan)
-        resampled = bootstrap(
-            (every, every), distance, vectorized=False, n_resamples=RESAMPLES, method="percentile", random_state=rng
-        )
+        resampled = bootstrap((every, every), distance, vectorized=False, n_resamples=RESAMPLES, method="percentile", rng=rng)
         # Not the percentiles: resampling adds noise, and noise adds to a distance, so that they lie above the value
         reach = float(norm.ppf((1 + CONFIDENCE) / 2) * resampled.standard_error)
         return value, (max(value - reach, 0.0), min(value + reach, self.largest))

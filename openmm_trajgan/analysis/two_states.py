@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.constants import R
 
 from openmm_trajgan.analysis.inputs import Source, as_trajectories
+from openmm_trajgan.arguments import require_positive
 from openmm_trajgan.errors import InputError
-
-R = 8.31446261815324e-3  # kJ/mol/K
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,8 @@ def two_state_kinetics(data: Source, feature: str, cores: tuple[float, float], *
     Raises
     ------
     InputError
-        If there is no such feature, it is an angle, the cores overlap, the frame interval is unknown or no core is ever visited.
+        If there is no such feature, it is an angle, the cores overlap, a number is none or not positive, the frame interval is
+        unknown or no core is ever visited.
 
     Examples
     --------
@@ -77,8 +78,9 @@ def two_state_kinetics(data: Source, feature: str, cores: tuple[float, float], *
     column = schema.names.index(feature)
     if schema.periods[column] is not None:
         raise InputError(f"feature: expected a number on the line, found the angle {feature!r}; use a distance or a fraction")
-    if cores[0] == cores[1]:
-        raise InputError(f"cores: expected two different numbers, found {cores[0]:g} twice; leave a gap between the states")
+    if np.shape(cores) != (2,) or not np.isfinite(cores).all() or cores[0] == cores[1]:
+        raise InputError(f"cores: expected two different numbers, found {cores}; leave a gap between the states")
+    require_positive(temperature, "temperature", "kelvin")
     if interval is None:
         raise InputError("the frame interval of the data is unknown; set it with schema.with_frame_interval(ps)")
     states = [last_core(series[:, column], cores) for series in trajectories]
@@ -92,6 +94,7 @@ def two_state_kinetics(data: Source, feature: str, cores: tuple[float, float], *
     errors = tuple(time / math.sqrt(k) if k else math.nan for time, k in zip(times, n_events, strict=True))
     fraction = frames[0] / sum(frames)
     odds_error = math.sqrt(sum(1 / k for k in n_events)) if all(n_events) else math.inf
+    thermal = R / 1000 * temperature  # kJ/mol
     ratio = math.inf if not frames[1] else frames[0] / frames[1]
     return TwoStates(
         fraction,
@@ -99,8 +102,8 @@ def two_state_kinetics(data: Source, feature: str, cores: tuple[float, float], *
         (times[0], times[1]),
         (errors[0], errors[1]),
         n_events,
-        -R * temperature * math.log(ratio) if ratio > 0 else math.inf,
-        R * temperature * odds_error,
+        -thermal * math.log(ratio) if ratio > 0 else math.inf,
+        thermal * odds_error,
     )
 
 

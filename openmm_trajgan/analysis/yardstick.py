@@ -106,9 +106,18 @@ class Yardstick:
             K, for free energies.
         seed
             Seed of k-means and of resampling.
+
+        Raises
+        ------
+        InputError
+            If `pairs` are none or hold an unknown name, or the reference is too short or does not move.
         """
         names = reference.schema.names
-        chosen = tuple(pairwise(names))[:N_PAIRS] if pairs is None else tuple((one, other) for one, other in pairs)
+        given = tuple(pairwise(names))[:N_PAIRS] if pairs is None else tuple(pairs)
+        for pair in given:
+            if np.shape(pair) != (2,):
+                raise InputError(f"pairs: expected pairs of feature names, [(name, name), ...], found {pair!r}")
+        chosen = tuple((one, other) for one, other in given)
         for name in (name for pair in chosen for name in pair):
             if name not in names:
                 raise InputError(f"no feature named {name}; there are {', '.join(names)}")

@@ -86,8 +86,9 @@ def to_universe(
     Raises
     ------
     InputError
-        If the frame interval is unknown, there is no trajectory of that index, structures cannot be built from these features,
-        topology and reference do not fit them, or there is nothing to relax or no force field for the molecule.
+        If `generated` are no trajectories or their frame interval is unknown, there is no trajectory of that index, structures
+        cannot be built from these features, topology and reference do not fit them, or there is nothing to relax or no force field
+        for the molecule.
 
     Examples
     --------
@@ -99,6 +100,11 @@ def to_universe(
     >>> universe.trajectory.dt, universe.trajectory[1].positions, universe.trajectory.provenance["method"]
     (0.5, array([[3., 4., 0.]], dtype=float32), 'identity')
     """
+    if not isinstance(generated, FeatureTrajectories):
+        raise InputError(
+            f"generated: expected FeatureTrajectories, found {type(generated).__name__}; "
+            "say what the columns of arrays are, FeatureTrajectories(arrays, schema)"
+        )
     schema = generated.schema
     if schema.frame_interval is None:
         raise InputError("the frame interval of the features is unknown; set it with schema.with_frame_interval(ps)")

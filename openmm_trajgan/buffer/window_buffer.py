@@ -1,5 +1,6 @@
 """Frames in, windows out."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -111,10 +112,22 @@ class WindowBuffer:
             raise InputError("a buffer in memory needs a schema; pass schema=features.schema")
         self._n_features = self.schema.n_features
         self._dtype = frame_dtype(self._n_features)
+        self._ends: dict[str, tuple[int, int]] = {}  # segment and step last appended here, by stream
 
     @classmethod
     def from_trajectories(cls, trajectories: FeatureTrajectories) -> "WindowBuffer":
-        """Hold the given time series in memory, one segment each; `trajectories.replicas` become the streams."""
+        """Hold the given time series in memory, one segment each; `trajectories.replicas` become the streams.
+
+        Raises
+        ------
+        InputError
+            If they are something else, such as arrays.
+        """
+        if not isinstance(trajectories, FeatureTrajectories):
+            raise InputError(
+                f"expected FeatureTrajectories or a WindowBuffer, found {type(trajectories).__name__}; "
+                "say what the columns of arrays are, FeatureTrajectories(arrays, schema)"
+            )
         buffer = cls(schema=trajectories.schema)
         interval = trajectories.schema.frame_interval or 0.0
         for number, (replica, series) in enumerate(zip(trajectories.replicas, trajectories.values, strict=True)):
@@ -163,18 +176,19 @@ class WindowBuffer:
         streams
             One name per row of `features`.
         step
-            Step number of the simulation.
+            Step number of the simulation, greater than that of the frame before it in the segment.
         time
             Simulated time, ps.
         segment
-            Number of the segment: the last one of the stream to continue it, the next to begin a new one.
+            Number of the segment: the last one of the stream to continue it, a later one to begin it.
         features
             ``(n_streams, n_features)``, units of the schema.
 
         Raises
         ------
         InputError
-            If the features have another shape, or a stream cannot have that name on disk.
+            If the features have another shape, a value is not finite, the frame does not follow on the last one of a stream, or a
+            stream is named twice or cannot have that name on disk.
         """
         expected = (len(streams), self._n_features)
         if features.shape != expected:
@@ -183,8 +197,31 @@ class WindowBuffer:
         rows["step"] = step
         rows["time"] = time
         rows["features"] = features
+        finite = np.isfinite(rows["features"])
+        if not finite.all():
+            row, column = np.argwhere(~finite)[0]
+            raise InputError(
+                f"step {step}, stream {streams[row]!r}: feature {self.schema.names[column]!r} is {features[row, column]}; "
+                "every value must be finite"
+            )
+        self._require_next(streams, segment, step)
         for index, stream in enumerate(streams):
             self._store.append(stream, segment, rows[index : index + 1])
+            self._ends[stream] = segment, step
+
+    def _require_next(self, streams: Sequence[str], segment: int, step: int) -> None:
+        """Refuse a frame that does not follow on the last one of each stream; frames behind it could not be found again."""
+        if len(set(streams)) < len(streams):
+            raise InputError(f"streams: expected each of them once, found {', '.join(streams)}")
+        if segment < 0:
+            raise InputError(f"segment: expected 0 or more, found {segment}")
+        for stream in streams:
+            end = self._ends.get(stream) or self.last_frame(stream)
+            if end is not None and (segment < end[0] or (segment == end[0] and step <= end[1])):
+                raise InputError(
+                    f"stream {stream!r}: expected a frame after segment {end[0]}, step {end[1]}, found segment {segment}, "
+                    f"step {step}; truncate({stream!r}, {step}) sets later frames aside"
+                )
 
     def last_frame(self, stream: str) -> tuple[int, int] | None:
         """Segment number and step of the last frame of a stream; None if it holds none."""
@@ -204,6 +241,7 @@ class WindowBuffer:
         int
             How many frames were set aside.
         """
+        self._ends.pop(stream, None)
         return self._store.truncate(stream, step)
 
     def repair(self) -> tuple[Path, ...]:
@@ -217,6 +255,7 @@ class WindowBuffer:
         tuple of pathlib.Path
             Where the files are now; empty if nothing was damaged.
         """
+        self._ends.clear()
         return tuple(self._store.repair())
 
     def windows(self, length: int, streams: Iterable[str] | None = None) -> Windows:
@@ -240,7 +279,13 @@ class WindowBuffer:
         return windows
 
     def trajectories(self, streams: Iterable[str] | None = None) -> FeatureTrajectories:
-        """Load the segments of the given streams, or of all, as time series; `replicas` holds the stream names."""
+        """Load the segments of the given streams, or of all, as time series; `replicas` holds the stream names.
+
+        Raises
+        ------
+        InputError
+            If a stream is unknown, or they hold no frames.
+        """
         names, series = [], []
         for stream in self._known(streams):
             for segment in self._store.segments(stream):
@@ -256,7 +301,16 @@ class WindowBuffer:
         return np.concatenate([np.empty(0, np.int64), *parts])
 
     def keep_structures(self, stream: str, positions: NDArray[np.float32]) -> None:
-        """Keep a contiguous stretch of all-atom positions ``(n_structures, n_atoms, 3)``, nm, unless the stream has one."""
+        """Keep a contiguous stretch of all-atom positions ``(n_structures, n_atoms, 3)``, nm, unless the stream has one.
+
+        Raises
+        ------
+        InputError
+            If they have another shape, or one is not finite.
+        """
+        positions = np.asarray(positions, np.float32)
+        if positions.ndim != 3 or positions.shape[2] != 3 or not positions.size or not np.isfinite(positions).all():
+            raise InputError(f"structures: expected finite positions (n_structures, n_atoms, 3) in nm, found {positions.shape}")
         self._store.keep_structures(stream, positions)
 
     def has_structures(self, stream: str) -> bool:
@@ -298,10 +352,13 @@ class WindowBuffer:
         Raises
         ------
         InputError
-            If another condition was recorded for one of them.
+            If a condition is neither a text nor a finite number, or another one was recorded for a stream.
         """
         known = self._store.labels()
         for stream, label in labels.items():
+            number = isinstance(label, int | float) and not isinstance(label, bool) and math.isfinite(label)
+            if not number and not isinstance(label, str):
+                raise InputError(f"label of {stream!r}: expected a text or a finite number, found {label!r}")
             if known.setdefault(stream, label) != label:
                 raise InputError(
                     f"label of {stream!r}: expected {known[stream]} as recorded before, found {label}; use another stream"
@@ -324,6 +381,7 @@ class WindowBuffer:
 
     def close(self) -> None:
         """Flush and let go of open files; the buffer can still be read, and appended to again."""
+        self._ends.clear()  # others may append now
         self._store.close()
 
     def __enter__(self) -> Self:

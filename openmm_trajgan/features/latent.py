@@ -28,6 +28,7 @@ Doubles: TypeAlias = NDArray[np.float64]
 TrainingData: TypeAlias = FeatureTrajectories | Iterable[ArrayLike]
 
 _FORMAT = "openmm-trajgan latent"
+_UNCHANGING = "training data: expected features that change, found one value in all frames; collect more"
 
 
 class Latent(ABC):
@@ -239,7 +240,8 @@ class PCA(_Linear, Decodable):
         SchemaMismatchError
             If the trajectories hold other features.
         InputError
-            If the data do not fit the features, are too few for so many components, or mix units without `standardize`.
+            If the data do not fit the features, do not change, are too few for so many components, or mix units without
+            `standardize`.
         """
         series, fingerprint = training_series(features, training, cls.__name__, n_components, standardize)
         circle = CirclePoints(features.schema)
@@ -247,6 +249,8 @@ class PCA(_Linear, Decodable):
             units = ", ".join(sorted({unit or "none" for unit in circle.units}))
             raise InputError(f"features: expected one unit, found {units} (angles enter without one); pass standardize=True")
         points = circle.points(np.concatenate(series))
+        if not np.ptp(points, axis=0).any():
+            raise InputError(_UNCHANGING)
         require_components(n_components, min(points.shape[1], len(points) - 1))
         mean, scale = points.mean(axis=0), standard_deviations(points) if standardize else np.ones(points.shape[1])
         variances, directions = np.linalg.eigh(np.cov((points - mean) / scale, rowvar=False).reshape(points.shape[1], -1))
@@ -304,7 +308,11 @@ class _TimeLagged(_Linear):
             warnings.simplefilter("ignore")  # deeptime's import
             from deeptime import decomposition
         scale = standard_deviations(np.concatenate(points))
-        model = getattr(decomposition, cls.__name__)(lagtime=lag, dim=n_components).fit_fetch([part / scale for part in points])
+        estimator = getattr(decomposition, cls.__name__)(lagtime=lag, dim=n_components)
+        try:
+            model = estimator.fit_fetch([part / scale for part in points])
+        except np.linalg.LinAlgError as error:
+            raise InputError(_UNCHANGING) from error
         if model.output_dimension < n_components:
             raise InputError(f"n_components: the data have {model.output_dimension} independent dimensions, found {n_components}")
         axes = np.asarray(model.instantaneous_coefficients, dtype=np.float64)[:, :n_components]

@@ -84,7 +84,7 @@ class LabelEncoding:
             for index, label in enumerate(labels):
                 try:
                     numbers[index] = float(label)
-                except ValueError:
+                except (TypeError, ValueError):
                     raise InputError(f"{expected}, found {label!r}") from None
                 if not low - far <= numbers[index] <= high + far:
                     raise InputError(f"{expected}, found {numbers[index]:g}")

@@ -64,7 +64,7 @@ class BindingModel:
 
     @property
     def pocket(self) -> NDArray[np.intp]:
-        """Protein beads in contact with the ligand when bound."""
+        """Protein beads in contact with the ligand when bound, ``(n_pocket,)``."""
         return np.unique(self.native_pairs[:, 0])
 
     def potential(self) -> openmm.System:

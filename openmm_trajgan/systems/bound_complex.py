@@ -73,7 +73,7 @@ class BoundComplex:
 def packaged_complex(name: str) -> BoundComplex:
     """Complex of a table in the package."""
     with as_file(files("openmm_trajgan.systems") / "data" / f"{name}.pdb") as path:
-        return _coarse_grained(app.PDBFile(str(path)), name, "LIG")
+        return _coarse_grained(app.PDBFile(str(path)), name, "LIG", ligand_is_beads=True)
 
 
 def complex_of(structure: str) -> BoundComplex:
@@ -135,7 +135,7 @@ def _downloaded(entry: str) -> Path:
     return path
 
 
-def _coarse_grained(pdb: app.PDBFile, source: str, ligand_name: str) -> BoundComplex:
+def _coarse_grained(pdb: app.PDBFile, source: str, ligand_name: str, ligand_is_beads: bool = False) -> BoundComplex:
     positions = np.array(pdb.getPositions(asNumpy=True).value_in_unit(unit.nanometer))
     residues = list(pdb.topology.residues())
     ligand = _ligand(residues, ligand_name, source)
@@ -147,7 +147,7 @@ def _coarse_grained(pdb: app.PDBFile, source: str, ligand_name: str) -> BoundCom
             f"{ligand.name}, found {len(protein)}; name another ligand, FILE:RESIDUE"
         )
     heavy = [atom.index for atom in ligand.atoms() if atom.element is not None and atom.element.symbol != "H"]
-    beads = positions[heavy] if ligand_name == "LIG" else _beads_along_axis(positions[heavy])
+    beads = positions[heavy] if ligand_is_beads else _beads_along_axis(positions[heavy])
     topology = app.Topology()
     new_chain = topology.addChain(ligand.chain.id)
     previous, bonded = None, None

@@ -2,6 +2,8 @@
 
 from dataclasses import asdict, dataclass
 
+from openmm_trajgan.arguments import require_between, whole_number
+
 
 @dataclass(frozen=True)
 class TrainingConfig:
@@ -29,6 +31,11 @@ class TrainingConfig:
         Weight of the likelihood in the generator's loss during the adversarial stage.
     critic_head_start
         Share of the adversarial steps in which only the critic learns.
+
+    Raises
+    ------
+    InputError
+        If a share is not between 0 and 1, a count is no positive whole number, or a rate or weight is negative.
     """
 
     likelihood_share: float = 0.75
@@ -44,6 +51,14 @@ class TrainingConfig:
     penalty_weight: float = 10.0
     anchor_weight: float = 1.0
     critic_head_start: float = 0.1
+
+    def __post_init__(self) -> None:
+        for name in ("likelihood_share", "partial_context_share", "given_share", "critic_head_start"):
+            require_between(getattr(self, name), name, 0, 1)
+        for name in ("likelihood_windows", "likelihood_frames", "adversarial_windows", "patches_per_window"):
+            object.__setattr__(self, name, whole_number(getattr(self, name), name))
+        for name in ("likelihood_rate", "critic_rate", "generator_rate", "penalty_weight", "anchor_weight"):
+            require_between(getattr(self, name), name, 0)
 
     def as_dict(self) -> dict[str, float]:
         """Plain numbers for a file."""

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from MDAnalysis.lib.mdamath import triclinic_vectors
 
+from openmm_trajgan.arguments import whole_number
 from openmm_trajgan.errors import InputError
 from openmm_trajgan.features.base import Featurizer
-from openmm_trajgan.windows.recorder import FrameRecorder, FrameSink, positive_integer
+from openmm_trajgan.windows.recorder import FrameRecorder, FrameSink
 
 if TYPE_CHECKING:
     import MDAnalysis as mda
@@ -55,7 +56,7 @@ def from_universe(
     StreamExistsError
         If the stream holds frames and `append` is false.
     """
-    step = positive_integer(step, "step")
+    step = whole_number(step, "step")
     trajectory = universe.trajectory
     if not len(trajectory):
         raise InputError(f"{trajectory.filename}: the trajectory holds no frames; give one that does")

@@ -3,13 +3,12 @@
 import math
 import warnings
 from collections.abc import Sequence
-from numbers import Real
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from openmm_trajgan.errors import InputError, NonFiniteError, SchemaMismatchError, StreamExistsError
+from openmm_trajgan.errors import NonFiniteError, SchemaMismatchError, StreamExistsError
 from openmm_trajgan.features.base import Featurizer
 from openmm_trajgan.schema import FeatureSchema
 
@@ -229,16 +228,3 @@ class FrameRecorder:
         """Write the structures kept so far and flush the sink."""
         self._write_structures()
         self._sink.flush()
-
-
-def positive_integer(value: float, name: str) -> int:
-    """Return `value` as an int.
-
-    Raises
-    ------
-    InputError
-        If it is not a positive whole number.
-    """
-    if isinstance(value, bool) or not isinstance(value, Real) or not value >= 1 or value % 1:
-        raise InputError(f"{name}: expected a positive whole number, found {value!r}")
-    return int(value)

@@ -9,9 +9,10 @@ import openmm
 from numpy.typing import NDArray
 from openmm import unit
 
+from openmm_trajgan.arguments import whole_number
 from openmm_trajgan.errors import InputError, NonFiniteError
 from openmm_trajgan.features.base import Featurizer
-from openmm_trajgan.windows.recorder import FrameRecorder, FrameSink, positive_integer
+from openmm_trajgan.windows.recorder import FrameRecorder, FrameSink
 
 _VARIABLE = (openmm.VariableLangevinIntegrator, openmm.VariableVerletIntegrator)
 
@@ -96,8 +97,8 @@ class WindowReporter:
             raise InputError(f"on_error: expected 'raise' or 'warn', found {on_error!r}")
         if not isinstance(stream, str):
             raise InputError(f"stream: expected a name, found {stream!r}; several replicas are told by n_replicas")
-        self._interval = positive_integer(reportInterval, "reportInterval")
-        self._n_replicas = positive_integer(n_replicas, "n_replicas")
+        self._interval = whole_number(reportInterval, "reportInterval")
+        self._n_replicas = whole_number(n_replicas, "n_replicas")
         streams = [stream] if n_replicas == 1 else [f"{stream}{index:04d}" for index in range(n_replicas)]
         self._recorder = FrameRecorder(buffer, features, streams, self._interval, append=append, n_structures=n_structures)
         self._append = append

@@ -12,6 +12,8 @@ from typing import Any, Self
 import torch
 from numpy.typing import ArrayLike
 
+from openmm_trajgan.analysis.inputs import as_trajectories
+from openmm_trajgan.arguments import require_positive, whole_number
 from openmm_trajgan.buffer import WindowBuffer
 from openmm_trajgan.errors import InputError, first_line
 from openmm_trajgan.generation.given import given_frames
@@ -67,7 +69,7 @@ class TrajGAN:
     Raises
     ------
     InputError
-        If `window_length` is less than 4, or the device is not available.
+        If `window_length` is no whole number from 4 on, `context_length` none from 0 on, or the device not available.
 
     Examples
     --------
@@ -89,13 +91,9 @@ class TrajGAN:
         training: TrainingConfig | None = None,
         device: str = "cpu",
     ) -> None:
-        if window_length is not None and window_length < 4:
-            raise InputError(f"window_length: expected at least 4 frames, found {window_length}; use for example 64, 256 or 1000")
-        if context_length < 0:
-            raise InputError(f"context_length: expected 0 or more frames, found {context_length}")
+        self.window_length = None if window_length is None else whole_number(window_length, "window_length", 4)
+        self.context_length = whole_number(context_length, "context_length", 0)
         _require_device(device)
-        self.window_length = window_length
-        self.context_length = context_length
         self.training = training or TrainingConfig()
         self.device = device
         self._bundle: ModelBundle | None = None
@@ -106,7 +104,7 @@ class TrajGAN:
         data: FeatureTrajectories | WindowBuffer,
         *,
         labels: Mapping[str, Label] | Sequence[Label] | None = None,
-        validation: FeatureTrajectories | None = None,
+        validation: FeatureTrajectories | WindowBuffer | None = None,
         minutes: float | None = None,
         steps: int | None = None,
         seed: int | None = None,
@@ -143,18 +141,21 @@ class TrajGAN:
         Raises
         ------
         InputError
-            If there are both minutes and steps, no trajectory is as long as a window, or the checkpoint is another training's.
+            If arguments are of another kind or contradict each other, no trajectory is as long as a window, or the checkpoint is of
+            another training.
         NonFiniteError
             If the training diverges.
         """
         buffer = data if isinstance(data, WindowBuffer) else WindowBuffer.from_trajectories(data)
-        if (minutes is not None and (steps is not None or not 0 < minutes < float("inf"))) or (steps is not None and steps < 2):
-            raise InputError(f"expected either a positive, finite time or at least 2 steps, found minutes={minutes}, steps={steps}")
-        if seed is not None and seed < 0:
-            raise InputError(f"seed: expected 0 or more, found {seed}")
+        validation = None if validation is None else as_trajectories(validation, "validation")
+        if minutes is not None and steps is not None:
+            raise InputError(f"expected minutes or steps, found both, {minutes} and {steps}; leave one out")
+        if minutes is not None:
+            require_positive(minutes, "minutes", "minutes")
+        steps = None if steps is None else whole_number(steps, "steps", 2)
         path = None if checkpoint is None else Path(checkpoint)
         begun = _begun(path) if resume and path is not None and path.exists() else None
-        root = Seeds(seed).root if begun is None else begun[1]["seed"]
+        root = begun[1]["seed"] if begun is not None and seed is None else Seeds(seed).root
         replicas = buffer.streams if isinstance(data, WindowBuffer) else data.replica_names
         by_replica = labels_by_replica(labels, replicas)
         trajectories = buffer.trajectories()
@@ -164,7 +165,7 @@ class TrajGAN:
             window_length, choice = self.window_length, f"windows of {self.window_length} frames, as asked"
         trainer = self._trainer(buffer, window_length, root, by_replica, validation)
         run = {
-            "seed": root if seed is None else seed,
+            "seed": root,
             "steps": steps,
             "window_length": window_length,
             "context_length": trainer.generator.config.context_length,
@@ -327,9 +328,10 @@ class TrajGAN:
         Raises
         ------
         InputError
-            If a shape does not fit, the end is too far away, labels are missing or unknown, or the checkpoint belongs to another
-            generation.
+            If a number or shape does not fit, the end is too far away, labels are missing or unknown, or the checkpoint belongs to
+            another generation.
         """
+        n_frames, n_trajectories = whole_number(n_frames, "n_frames"), whole_number(n_trajectories, "n_trajectories")
         labels = encoded_labels(self.bundle.labels, label, n_trajectories)
         shape = (n_trajectories, n_frames, self.schema.n_features)
         frames = given_frames(shape, self.bundle.generator.config.window_length, start=start, end=end, given=given)

@@ -26,7 +26,13 @@ def stored_labels(data: FeatureTrajectories | WindowBuffer) -> dict[str, str | f
 
 
 def labels_by_replica(labels: Mapping[str, Label] | Sequence[Label] | None, replicas: Sequence[str]) -> dict[str, Label] | None:
-    """Return labels by replica, as plain values."""
+    """Return labels by replica, as plain values.
+
+    Raises
+    ------
+    InputError
+        If a replica has no label, or one that is neither a number nor a text.
+    """
     if labels is None:
         return None
     if not isinstance(labels, Mapping):

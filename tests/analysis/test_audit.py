@@ -220,5 +220,6 @@ def test_what_is_wrong_is_said(md, ou, line):
         audit(md[0], md[0], pairs=[("phi", "chi")])
     with pytest.raises(InputError, match=r"seed: expected an integer in \[0, 2³²\), found -1"):
         audit(md[0], md[0], seed=-1)
-    with pytest.raises(InputError, match=r"temperature: expected a positive number of kelvin, found 0"):
-        audit(md[0], md[0], temperature=0)
+    for temperature in (0, np.inf, "300"):
+        with pytest.raises(InputError, match=f"temperature: expected a positive number of kelvin, found {temperature!r}"):
+            audit(md[0], md[0], temperature=temperature)

@@ -1,6 +1,7 @@
 import MDAnalysis
 import numpy as np
 import pytest
+from openmm import app, unit
 
 from openmm_trajgan.analysis.inputs import as_trajectories, is_universe
 from openmm_trajgan.errors import InputError
@@ -16,8 +17,8 @@ def frames():
     return START + np.random.default_rng(1).normal(0, 0.02, (6, *START.shape))
 
 
-def universe(frames):
-    return MDAnalysis.Universe(TOPOLOGY, np.asarray(frames, dtype=np.float32) * 10, dt=0.5)
+def universe(frames, **options):
+    return MDAnalysis.Universe(TOPOLOGY, np.asarray(frames, dtype=np.float32) * 10, dt=0.5, **options)
 
 
 def test_trajectories_and_buffers_are_taken_as_they_are(ou):
@@ -82,11 +83,20 @@ def test_a_universe_is_its_backbone_torsions(frames):
         assert is_universe(given)
         found = as_trajectories(given)
         np.testing.assert_allclose(found.schema.wrap(found.values[0] - expected), 0, atol=2e-4)
-        assert found.schema.names == ("phi ALA 2", "psi ALA 2")
-        assert found.schema.periods == (2 * np.pi, 2 * np.pi)
-        assert found.schema.units == ("rad", "rad")
-        assert found.schema.frame_interval == 0.5
+        assert found.schema == Torsions.backbone(TOPOLOGY).schema.with_frame_interval(0.5)
     assert source.trajectory.frame == 0
+
+
+def test_torsions_of_wrapped_frames_are_those_of_whole_molecules(frames):
+    expected = as_trajectories(universe(frames))
+    corner = frames[0].mean(axis=0)
+    found = as_trajectories(universe((frames - corner) % 2.0, dimensions=[20, 20, 20, 90, 90, 90]))
+    np.testing.assert_allclose(found.schema.wrap(found.values[0] - expected.values[0]), 0, atol=2e-3)
+
+
+def test_sides_of_length_zero_are_no_box(frames):
+    expected, found = as_trajectories(universe(frames)), as_trajectories(universe(frames, dimensions=[0, 0, 0, 90, 90, 90]))
+    np.testing.assert_array_equal(found.values[0], expected.values[0])
 
 
 def test_one_structure_has_no_frame_interval(frames):
@@ -95,9 +105,16 @@ def test_one_structure_has_no_frame_interval(frames):
     assert found.schema.frame_interval is None
 
 
-def test_chains_with_the_same_numbers_keep_all_torsions(frames):
+def test_chains_with_the_same_numbers_are_named_as_by_torsions(frames, tmp_path):
     atoms = universe(frames).atoms
-    assert as_trajectories(MDAnalysis.Merge(atoms, atoms)).schema.n_features == 4
+    assert as_trajectories(MDAnalysis.Merge(atoms, atoms)).schema.names == ("phi #1", "psi #1", "phi #4", "psi #4")
+    chains = app.Modeller(TOPOLOGY, START * unit.nanometer)
+    chains.add(TOPOLOGY, START * unit.nanometer)
+    with (tmp_path / "chains.pdb").open("w") as file:
+        app.PDBFile.writeFile(chains.topology, chains.positions, file)
+    found = as_trajectories(MDAnalysis.Universe(tmp_path / "chains.pdb")).schema
+    assert found == Torsions.backbone(app.PDBFile(str(tmp_path / "chains.pdb")).topology).schema
+    assert found.names == ("phi A:2", "psi A:2", "phi B:2", "psi B:2")
 
 
 def test_a_universe_without_protein_is_refused():

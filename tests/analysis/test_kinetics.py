@@ -1,3 +1,4 @@
+import re
 import tracemalloc
 
 import numpy as np
@@ -92,8 +93,9 @@ def test_lag_ladder_stays_below_a_tenth_of_the_longest_series():
 
 
 def test_what_is_wrong_is_said(ou, wells):
-    with pytest.raises(InputError, match=r"lags of at least 1 frame, found \[0\]"):
-        implied_timescales(ou(1), [0])
+    for lags in ([0], [1.5], [], ["a"], 3):
+        with pytest.raises(InputError, match=f"expected whole lags of at least 1 frame, found {re.escape(str(lags))}$"):
+            implied_timescales(ou(1), lags)
     with pytest.raises(InputError, match=r"as many different frames, found 10 and 4"):
         Microstates.fit(ou(1, n_frames=4), 10)
     states = Microstates.fit(ou(1), 4)

@@ -41,3 +41,5 @@ def test_wrong_shapes_and_too_few_frames():
         chain_size([np.zeros((100, 3))], frame_interval=1.0)
     with pytest.raises(InputError, match="at least 40 frames, found 30"):
         chain_size([np.zeros((30, 2, 3))], frame_interval=1.0)
+    with pytest.raises(InputError, match="frame_interval: expected a positive number of ps, found -1"):
+        chain_size([np.zeros((100, 2, 3))], frame_interval=-1)

@@ -67,13 +67,21 @@ def test_one_state_only():
     [
         ("y", (0.1, 0.9), "expected one of phi, x, found 'y'"),
         ("phi", (0.1, 0.9), "found the angle 'phi'"),
-        ("x", (0.5, 0.5), "found 0.5 twice"),
+        ("x", (0.5, 0.5), r"found \(0.5, 0.5\)"),
+        ("x", (0, 1, 2), r"found \(0, 1, 2\)"),
+        ("x", (math.nan, 1.0), r"found \(nan, 1.0\)"),
         ("x", (-2.0, 2.0), "never is in either"),
     ],
 )
 def test_what_cannot_be_measured(feature, cores, message):
     with pytest.raises(InputError, match=message):
         two_state_kinetics(FeatureTrajectories([np.zeros((5, 2))], SCHEMA), feature, cores)
+
+
+@pytest.mark.parametrize("temperature", [-5, 0, math.inf, math.nan])
+def test_temperatures_that_there_are_not(temperature):
+    with pytest.raises(InputError, match=f"^temperature: expected a positive number of kelvin, found {temperature}"):
+        two_state_kinetics(FeatureTrajectories([np.zeros((5, 2))], SCHEMA), "x", (0.1, 0.9), temperature=temperature)
 
 
 def test_unknown_frame_interval():

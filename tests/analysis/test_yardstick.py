@@ -169,6 +169,9 @@ def test_pairs_are_the_first_consecutive_ones_or_those_asked_for():
     assert Yardstick.fit(reference, [], pairs=[]).pairs == ()
     with pytest.raises(InputError, match=r"no feature named z; there are x, y"):
         Yardstick.fit(reference, [], pairs=[("x", "z")])
+    for wrong in ("x", 3, ("x", "y", "x")):
+        with pytest.raises(InputError, match=r"^pairs: expected pairs of feature names, \[\(name, name\), \.\.\.\], found"):
+            Yardstick.fit(reference, [], pairs=[wrong])
 
 
 def test_bins_span_everything_that_will_be_measured(md):

@@ -295,6 +295,11 @@ def test_no_such_trajectory(generated, topology, reference, trajectory):
         to_universe(generated, topology, reference, trajectory=trajectory)
 
 
+def test_arrays_are_not_taken_for_trajectories(angles, topology, reference):
+    with pytest.raises(InputError, match=r"expected FeatureTrajectories, found ndarray; .* FeatureTrajectories\(arrays, schema\)"):
+        to_universe(angles, topology, reference)
+
+
 def test_no_frames():
     with pytest.raises(InputError, match="expected at least one generated frame"):
         to_universe(particle([np.empty((0, 2))]))

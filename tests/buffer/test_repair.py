@@ -102,7 +102,7 @@ buffer = WindowBuffer(sys.argv[1])
 for stream in ("b", "a"):
     try:
         if sys.argv[2] == "append":
-            buffer.append([stream], step=99, time=49.5, segment=1, features=np.zeros((1, 2)))
+            buffer.append([stream], step=99 + buffer.n_frames, time=49.5, segment=1, features=np.zeros((1, 2)))
         else:
             buffer.truncate(stream, 0)
         print("wrote", end=" ")
@@ -127,6 +127,6 @@ def test_a_second_process_is_refused_until_the_first_lets_go(path, how):
 def test_a_process_that_died_holds_no_lock(path):
     program = "import os, sys\n" + WRITER.replace("print(str(error))", "raise") + "\nos.kill(os.getpid(), 9)"
     assert subprocess.run([sys.executable, "-c", program, path, "append"], capture_output=True, check=False).returncode == -9
-    fill(WindowBuffer(path), [100], segment=1)
-    assert WindowBuffer(path).last_frame("a") == (1, 100)
+    fill(WindowBuffer(path), [200], segment=1)
+    assert WindowBuffer(path).last_frame("a") == (1, 200)
     assert issubclass(StreamInUseError, InputError)

@@ -49,6 +49,13 @@ def test_conditions_of_streams_are_kept(buffer, tmp_path):
         assert WindowBuffer(buffer.path).labels == buffer.labels
 
 
+@pytest.mark.parametrize("label", [[1], None, True, math.nan, math.inf, np.float32(300)])
+def test_conditions_that_could_not_be_read_again_are_refused(buffer, label):
+    with pytest.raises(InputError, match="^label of 'a': expected a text or a finite number, found"):
+        buffer.set_labels({"b.1": 1.0, "a": label})
+    assert buffer.labels == {}
+
+
 @pytest.mark.parametrize("text", ["[1, 2]", '{"a": [1]}', "{", '{"a": true}'])
 def test_damaged_conditions_are_refused(tmp_path, text):
     buffer = WindowBuffer(tmp_path / "buffer", SCHEMA)
@@ -236,6 +243,15 @@ def test_structures_are_kept_once_and_handed_out_as_copies(buffer):
         buffer.structures(["a"])
 
 
+@pytest.mark.parametrize("positions", [np.zeros((3, 3)), np.zeros((2, 3, 2)), np.zeros((0, 3, 3)), np.full((1, 2, 3), np.nan)])
+def test_structures_that_could_not_be_read_again_are_refused(buffer, positions):
+    with pytest.raises(InputError, match=r"^structures: expected finite positions \(n_structures, n_atoms, 3\) in nm, found \("):
+        buffer.keep_structures("a", positions)
+    assert not buffer.has_structures("a")
+    buffer.keep_structures("a", np.ones((1, 2, 3)))  # float64 is stored as float32
+    assert buffer.structures().dtype == np.float32
+
+
 def test_structures_of_all_streams_come_one_after_the_other(buffer):
     frames = np.arange(30, dtype=np.float32).reshape(5, 2, 3)
     for stream, part in (("a", frames[:2]), ("c", frames[2:])):
@@ -291,6 +307,33 @@ def test_wrong_arguments_are_refused(buffer):
         buffer.windows(2, ["b"])
     with pytest.raises(InputError, match="no stream named b; there are a"):
         buffer.trajectories(["b"])
+
+
+def test_frames_that_could_not_be_read_again_are_refused(buffer):
+    def append(streams=("a",), step=9, segment=1, features=((0, 0),)):
+        buffer.append(streams, step=step, time=0.5, segment=segment, features=np.array(features, float))
+
+    fill(buffer, "a", range(6), segment=1)
+    fill(buffer, "b", range(3), segment=1)
+    with pytest.raises(InputError, match="^step 9, stream 'b': feature 'x' is nan; every value must be finite$"):
+        append(["a", "b"], features=[[0, 0], [1, np.nan]])
+    with pytest.raises(InputError, match="stream 'a': expected a frame after segment 1, step 5, found segment 1, step 5; truncate"):
+        append(["b", "a"], step=5, features=np.zeros((2, 2)))
+    with pytest.raises(InputError, match="expected a frame after segment 1, step 5, found segment 0, step 9"):
+        append(segment=0)
+    with pytest.raises(InputError, match="^segment: expected 0 or more, found -2$"):
+        append(["new"], segment=-2)
+    with pytest.raises(InputError, match="^streams: expected each of them once, found b, a, b$"):
+        append(["b", "a", "b"], features=np.zeros((3, 2)))
+    buffer.close()
+    with pytest.raises(InputError, match="expected a frame after segment 1, step 5, found segment 1, step 0"):
+        append(step=0)
+    assert buffer.n_frames == 9
+    append(step=0, segment=2)
+    buffer.truncate("a", 0)
+    buffer.truncate("b", 2)
+    append(["a", "b"], step=2, features=np.zeros((2, 2)))
+    assert (buffer.last_frame("a"), buffer.last_frame("b")) == ((1, 2), (1, 2))
 
 
 def test_a_buffer_in_memory_needs_a_schema():

@@ -199,6 +199,9 @@ def test_wrong_data_are_refused(data):
         TICA.fit(PAIRS, data, lag=4000)
     with pytest.raises(InputError, match="the data have 1 independent dimensions, found 2"):
         TICA.fit(PAIRS, [np.repeat(data[0][:, :1], 4, axis=1)], lag=1)
+    for projection, settings in ((PCA, {}), (TICA, {"lag": 1}), (VAMP, {"lag": 1})):
+        with pytest.raises(InputError, match="training data: expected features that change, found one value in all frames"):
+            projection.fit(PAIRS, [np.full((50, 4), 0.1)], **settings)
     with pytest.raises(InputError, match="at least 10 frames, found 5"):
         Autoencoder.fit(PAIRS, [data[0][:5]], seed=1)
     with pytest.raises(InputError, match="expected one unit, found nm, none"):

@@ -55,6 +55,7 @@ def test_labels_that_cannot_be_learned(labels, message):
         (["a", "b"], [1.0], "label: expected one of a, b, found 1"),
         ([290.0, 310.0], ["hot"], "label: expected a number between 290 and 310, found 'hot'"),
         ([290.0, 310.0], [300.0, 331], "label: expected a number between 290 and 310, found 331"),
+        ([290.0, 310.0], [300.0, None], "label: expected a number between 290 and 310, found None"),
         ([290.0, 310.0], [269.0], "found 269"),
         ([290.0, 310.0], [300.0, math.nan], "found nan"),
     ],

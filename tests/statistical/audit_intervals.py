@@ -1,7 +1,7 @@
 """Do the 90 % intervals of the audit hold the truth in 85 to 95 % of repetitions, where the truth is known?
 
-Run ``python tests/statistical/audit_intervals.py --out intervals.json`` (100 repetitions of two processes; half an hour to an hour on
-two cores). The truth of ratios is 1 for data of the same law, else that of exact timescales; of free energies it
+Run ``python tests/statistical/audit_intervals.py --out intervals.json`` (100 repetitions of two processes; half an hour to
+an hour on two cores). The truth of ratios is 1 for data of the same law, else that of exact timescales; of free energies it
 follows from quadrature over the states of each repetition; of divergences it is their mean over all repetitions, since that of
 finite samples is positive for any two laws. So says the interval: what samples of these lengths have on average, from 0 where equal
 laws are not rejected.

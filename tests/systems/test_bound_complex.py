@@ -59,6 +59,12 @@ def test_the_ligand_can_be_named(pdb):
         complex_of(f"{pdb}:GOL")
 
 
+def test_a_ligand_named_lig_becomes_beads_like_any_other(pdb):
+    """LIG is the name in the tables of the package too, where beads are beads already."""
+    pdb.write_text(pdb.read_text().replace("PXY", "LIG"))
+    assert complex_of(f"{pdb}:LIG").n_ligand == complex_of(str(pdb)).n_ligand == 2
+
+
 def test_a_system_takes_another_structure(pdb):
     system = get_system("p450_binding", f"{pdb}:PXY")
     simulation = system.build(1, 1)

@@ -234,7 +234,7 @@ def test_typing_mistakes(trajgan, train_options, model, tmp_path, folder_of_npy,
     result = trajgan("train", folder_of_npy, "--config", tmp_path / "c.yaml", "--out", tmp_path / "m2.trajgan")
     assert_refused(result, "window_lenght", untouched=untouched())
     result = trajgan("train", folder_of_npy, "--frame-interval", 1.0, "--window-length", 3, "--out", tmp_path / "m2.trajgan")
-    assert_refused(result, "at least 4 frames", "found 3", untouched=untouched())
+    assert_refused(result, "window_length: expected a whole number from 4 on, found 3", untouched=untouched())
     result = trajgan("collect", "water", "--frames", 5, "--out", tmp_path / "w")
     assert_refused(result, "no system named 'water'", untouched=untouched())
     result = trajgan("demo", "water", "--out", tmp_path / "d")

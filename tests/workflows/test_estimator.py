@@ -40,14 +40,20 @@ def test_minutes_can_be_repeated_in_steps():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: TrajGAN(window_length=3), "window_length: expected at least 4 frames, found 3; use for example 64, 256 or 1000"),
-        (lambda: TrajGAN(context_length=-1), "context_length: expected 0 or more frames, found -1"),
+        (lambda: TrajGAN(window_length=3), "window_length: expected a whole number from 4 on, found 3"),
+        (lambda: TrajGAN(window_length=8.5), "window_length: expected a whole number from 4 on, found 8.5"),
+        (lambda: TrajGAN(context_length=-1), "context_length: expected a whole number from 0 on, found -1"),
         (lambda: TrajGAN(device="banana"), "device 'banana' is not available here"),
         (lambda: TrajGAN.load("m.trajgan", "cuda:7"), "device 'cuda:7' is not available here"),
-        (lambda: TrajGAN().fit(data(100), seed=-1), "seed: expected 0 or more, found -1"),
-        (lambda: TrajGAN().fit(data(100), minutes=float("nan")), "expected either a positive, finite time or at least 2"),
-        (lambda: TrajGAN().fit(data(100), minutes=float("inf")), "or at least 2 steps, found minutes=inf"),
-        (lambda: TrajGAN().fit(data(100), minutes=3, steps=100), "or at least 2 steps, found minutes=3, steps=100"),
+        (lambda: TrajGAN().fit(data(100), seed=-1), "seed: expected a whole number from 0 on, found -1"),
+        (lambda: TrajGAN().fit(data(100), seed=1.5), "seed: expected a whole number from 0 on, found 1.5"),
+        (lambda: TrajGAN().fit(data(100), steps=2.5), "steps: expected a whole number from 2 on, found 2.5"),
+        (lambda: TrajGAN().fit(np.zeros((100, 1))), "expected FeatureTrajectories or a WindowBuffer, found ndarray; say what"),
+        (lambda: TrajGAN(8).fit(data(100), steps=2, validation=data(0)), "validation: expected frames, found none"),
+        (lambda: TrajGAN(8).fit(data(100), steps=2, validation=3), "validation: expected FeatureTrajectories, .* found int"),
+        (lambda: TrajGAN().fit(data(100), minutes=float("nan")), "minutes: expected a positive number of minutes, found nan"),
+        (lambda: TrajGAN().fit(data(100), minutes=float("inf")), "minutes: expected a positive number of minutes, found inf"),
+        (lambda: TrajGAN().fit(data(100), minutes=3, steps=100), "expected minutes or steps, found both, 3 and 100; leave one out"),
         (lambda: TrajGAN().generate(5), "has not been trained; call fit"),
     ],
 )
@@ -185,6 +191,19 @@ def test_labels_that_do_not_fit_the_model(model, label, message, request):
         request.getfixturevalue(model).generate(12, 2, label=label)
 
 
+@pytest.mark.parametrize(
+    ("numbers", "seed", "message"),
+    [
+        ((2.5,), 1, "n_frames: expected a positive whole number, found 2.5"),
+        ((5, 0), 1, "n_trajectories: expected a positive whole number, found 0"),
+        ((5,), -1, "seed: expected a whole number from 0 on, found -1"),
+    ],
+)
+def test_numbers_that_cannot_be_generated(plain, numbers, seed, message):
+    with pytest.raises(InputError, match=message):
+        plain.generate(*numbers, seed=seed)
+
+
 @pytest.mark.parametrize(("model", "label"), [("by_number", 305.0), ("by_text", "folded")])
 def test_a_loaded_model_knows_its_labels(model, label, request, tmp_path):
     gan = request.getfixturevalue(model)
@@ -263,6 +282,13 @@ def test_validation_with_other_features_is_refused():
     other = FeatureTrajectories(data(60).values, schema)
     with pytest.raises(SchemaMismatchError, match="validation data"):
         TrajGAN(8).fit(data(60), validation=other, steps=4, progress=False)
+
+
+def test_validation_may_be_a_buffer():
+    given = [data(80), WindowBuffer.from_trajectories(data(80))]
+    records = [TrajGAN(8).fit(data(60), validation=one, steps=4, seed=1, progress=False).training_record for one in given]
+    assert records[0]["validation"] == records[1]["validation"]
+    assert records[0]["scores"] == records[1]["scores"] != []
 
 
 def test_validation_selects_among_the_candidates(monkeypatch):

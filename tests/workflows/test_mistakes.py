@@ -63,7 +63,7 @@ STORED = "collect --topology top.pdb --trajectory md.xtc --out w"
         ("audit generated.npz two.npy --frame-interval 7 --out r", "--frame-interval has a frame every 7 ps, generated.npz"),
         ("audit w two.npy --frame-interval 7 --out r", "--frame-interval has a frame every 7 ps, w every 0.2 ps"),
         ("backmap two.npy --system triple_well --periodic 0 --out s.xtc", "the angles of two.npy are known to be columns none"),
-        ("train two.npy --frame-interval 1 --minutes 3 --steps 9 --out m", "found minutes=3.0, steps=9"),
+        ("train two.npy --frame-interval 1 --minutes 3 --steps 9 --out m", "expected minutes or steps, found both, 3.0 and 9"),
         ("collect triple_well --frames 2 --trajectory nope.xtc --out w", "--trajectory is for stored MD; leave it out"),
         ("collect triple_well --frames 2 --features distances --out w", "--features is for stored MD; leave it out"),
         (f"{STORED} --replicas 2", "--replicas is for systems to simulate; leave it out"),
