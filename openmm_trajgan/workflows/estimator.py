@@ -141,8 +141,7 @@ class TrajGAN:
         Raises
         ------
         InputError
-            If arguments are of another kind or contradict each other, no trajectory is as long as a window, or the checkpoint is of
-            another training.
+            If arguments cannot be, no trajectory is as long as a window, or the checkpoint belongs to another training.
         NonFiniteError
             If the training diverges.
         """
