@@ -1,5 +1,6 @@
 """Damaged files are noticed, named and set aside with what comes before them kept; a stream has one writer."""
 
+import json
 import subprocess
 import sys
 
@@ -33,6 +34,55 @@ def path(tmp_path, monkeypatch):
 def test_numpy_reads_a_sealed_shard(path):
     rows = np.load(path / "streams/a/000000-000000000005.npy", allow_pickle=False)
     assert rows["step"].tolist() == [5, 6, 7, 8, 9]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"version": 99}, "format 99 is newer than 1; upgrade openmm-trajgan"),
+        ({"version": "x"}, "not the header of a window buffer"),
+        ({"format": "zip"}, "expected a window buffer, found 'zip'"),
+        ({"schema": {"names": []}}, "not the header of a window buffer"),
+        (None, "not the header of a window buffer"),
+    ],
+)
+def test_a_strange_header_is_refused_in_one_line(tmp_path, change, message):
+    WindowBuffer(tmp_path, SCHEMA)
+    header = tmp_path / "buffer.json"
+    text = header.read_text()
+    header.write_text(text[:40] if change is None else json.dumps(json.loads(text) | change))
+    with pytest.raises(InputError, match=message) as caught:
+        WindowBuffer(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["[1, 2]", '{"a": [1]}', "{", '{"a": true}'])
+def test_damaged_conditions_are_refused(tmp_path, text):
+    buffer = WindowBuffer(tmp_path / "buffer", SCHEMA)
+    (buffer.path / "labels.json").write_text(text)
+    with pytest.raises(InputError, match=r"labels\.json: not the labels of a window buffer"):
+        _ = buffer.labels
+
+
+def test_a_missing_shard_is_noticed(path):
+    (path / "streams/a/000000-000000000005.npy").unlink()
+    with pytest.raises(InputError, match="frames 5 to 9 of segment 0 are missing; restore the shard, or let"):
+        WindowBuffer(path).windows(2)
+
+
+@pytest.mark.parametrize("n_bytes", [0, 200, -1, -DTYPE.itemsize])
+def test_a_damaged_shard_is_noticed(path, n_bytes):
+    shard = path / "streams/a/000000-000000000000.npy"
+    shard.write_bytes(shard.read_bytes()[:n_bytes])
+    with pytest.raises(InputError, match="(damaged shard|frames 4 to 4 of segment 0 are missing).* restore .*, or let WindowBuffer"):
+        WindowBuffer(path).trajectories()
+
+
+def test_a_shard_of_other_features_is_noticed(path):
+    other = np.dtype([*DTYPE.descr[:2], ("features", "<i4", (2,))])
+    np.save(path / "streams/a/000000-000000000000.npy", np.zeros(5, other))
+    with pytest.raises(InputError, match=r"damaged shard \(expected .* restore it"):
+        WindowBuffer(path).trajectories()
 
 
 @pytest.mark.parametrize("bit", [0, 3, 7])

@@ -1,6 +1,5 @@
 """What a buffer keeps, hands out and refuses."""
 
-import json
 import math
 import os
 import resource
@@ -54,14 +53,6 @@ def test_conditions_that_could_not_be_read_again_are_refused(buffer, label):
     with pytest.raises(InputError, match="^label of 'a': expected a text or a finite number, found"):
         buffer.set_labels({"b.1": 1.0, "a": label})
     assert buffer.labels == {}
-
-
-@pytest.mark.parametrize("text", ["[1, 2]", '{"a": [1]}', "{", '{"a": true}'])
-def test_damaged_conditions_are_refused(tmp_path, text):
-    buffer = WindowBuffer(tmp_path / "buffer", SCHEMA)
-    (buffer.path / "labels.json").write_text(text)
-    with pytest.raises(InputError, match=r"labels\.json: not the labels of a window buffer"):
-        _ = buffer.labels
 
 
 @pytest.mark.statistical
@@ -390,49 +381,3 @@ def test_other_features_are_refused(tmp_path):
         WindowBuffer(tmp_path / "buffer", other)
     with pytest.raises(SchemaMismatchError, match=r"a frame every 9 ps, .* every 0.5 ps"):
         WindowBuffer(tmp_path / "buffer", SCHEMA.with_frame_interval(9.0))
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"version": 99}, "format 99 is newer than 1; upgrade openmm-trajgan"),
-        ({"version": "x"}, "not the header of a window buffer"),
-        ({"format": "zip"}, "expected a window buffer, found 'zip'"),
-        ({"schema": {"names": []}}, "not the header of a window buffer"),
-        (None, "not the header of a window buffer"),
-    ],
-)
-def test_a_strange_header_is_refused_in_one_line(tmp_path, change, message):
-    WindowBuffer(tmp_path, SCHEMA)
-    header = tmp_path / "buffer.json"
-    text = header.read_text()
-    header.write_text(text[:40] if change is None else json.dumps(json.loads(text) | change))
-    with pytest.raises(InputError, match=message) as caught:
-        WindowBuffer(tmp_path)
-    assert "\n" not in str(caught.value)
-
-
-def test_a_missing_shard_is_noticed(tmp_path, small_shards):
-    with WindowBuffer(tmp_path, SCHEMA) as buffer:
-        fill(buffer, "a", range(15))
-    (tmp_path / "streams/a/000000-000000000005.npy").unlink()
-    with pytest.raises(InputError, match="frames 5 to 9 of segment 0 are missing; restore the shard, or let"):
-        WindowBuffer(tmp_path).windows(2)
-
-
-@pytest.mark.parametrize("n_bytes", [0, 200, -1, -DTYPE.itemsize])
-def test_a_damaged_shard_is_noticed(tmp_path, small_shards, n_bytes):
-    with WindowBuffer(tmp_path, SCHEMA) as buffer:
-        fill(buffer, "a", range(5))
-    shard = tmp_path / "streams/a/000000-000000000000.npy"
-    shard.write_bytes(shard.read_bytes()[:n_bytes])
-    with pytest.raises(InputError, match="damaged shard .* restore it, or let WindowBuffer"):
-        WindowBuffer(tmp_path).last_frame("a")
-
-
-def test_a_shard_of_other_features_is_noticed(tmp_path):
-    with WindowBuffer(tmp_path, SCHEMA) as buffer:
-        fill(buffer, "a", range(6))
-    np.save(tmp_path / "streams/a/000000-000000000000.npy", np.zeros(6, np.dtype([*DTYPE.descr[:2], ("features", "<i4", (2,))])))
-    with pytest.raises(InputError, match=r"damaged shard \(expected .* restore it"):
-        WindowBuffer(tmp_path).trajectories()
