@@ -74,7 +74,9 @@ def test_a_missing_shard_is_noticed(path):
 def test_a_damaged_shard_is_noticed(path, n_bytes):
     shard = path / "streams/a/000000-000000000000.npy"
     shard.write_bytes(shard.read_bytes()[:n_bytes])
-    with pytest.raises(InputError, match="(damaged shard|frames 4 to 4 of segment 0 are missing).* restore .*, or let WindowBuffer"):
+    with pytest.raises(
+        InputError, match="(damaged shard|frames 4 to 4 of segment 0 are missing).* restore .*, or let WindowBuffer"
+    ):
         WindowBuffer(path).trajectories()
 
 
