@@ -68,13 +68,13 @@ class LabelEncoding:
         """Numbers that describe a label."""
         return 1 if self.continuous else len(self.values)
 
-    def encode(self, labels: Sequence[Label]) -> NDArray[np.float32]:
-        """Return the numbers, ``(n_labels, size)``.
+    def encode(self, labels: Sequence[Any]) -> NDArray[np.float32]:
+        """Return the numbers, ``(n_labels, size)``, of whatever a caller takes for labels.
 
         Raises
         ------
         InputError
-            If a label was not among the training data: another text, or a number far outside the trained range.
+            If a label was not among the training data: another text, no number, or one far outside the trained range.
         """
         if self.continuous:
             low, high = float(self.values[0]), float(self.values[-1])
