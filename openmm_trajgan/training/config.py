@@ -23,6 +23,9 @@ class TrainingConfig:
         Share of the steps in which parts of the windows are given, so that the generator learns to draw the rest.
     adversarial_windows, patches_per_window
         Windows per adversarial step, and patches per window and time scale that the critic reads.
+    chain_windows
+        Windows in a row that the generator writes in the adversarial stage before it begins anew from real frames; fewer where the
+        trajectories are short.
     critic_rate, generator_rate
         Adam's learning rates in the adversarial stage; both fall linearly to 2 % over its second half.
     penalty_weight
@@ -38,14 +41,15 @@ class TrainingConfig:
         If a share is not between 0 and 1, a count is no positive whole number, or a rate or weight is negative.
     """
 
-    likelihood_share: float = 0.75
+    likelihood_share: float = 0.85
     likelihood_windows: int = 1024
     likelihood_frames: int = 768
     likelihood_rate: float = 1e-2
     partial_context_share: float = 0.15
     given_share: float = 0.25
-    adversarial_windows: int = 48
-    patches_per_window: int = 6
+    adversarial_windows: int = 256
+    patches_per_window: int = 3
+    chain_windows: int = 4
     critic_rate: float = 1e-3
     generator_rate: float = 2e-4
     penalty_weight: float = 10.0
@@ -55,7 +59,7 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         for name in ("likelihood_share", "partial_context_share", "given_share", "critic_head_start"):
             require_between(getattr(self, name), name, 0, 1)
-        for name in ("likelihood_windows", "likelihood_frames", "adversarial_windows", "patches_per_window"):
+        for name in ("likelihood_windows", "likelihood_frames", "adversarial_windows", "patches_per_window", "chain_windows"):
             object.__setattr__(self, name, whole_number(getattr(self, name), name))
         for name in ("likelihood_rate", "critic_rate", "generator_rate", "penalty_weight", "anchor_weight"):
             require_between(getattr(self, name), name, 0)

@@ -1,9 +1,10 @@
 """The only place where an optimiser steps.
 
 Training has two stages. The *likelihood* stage fits every step of the generator to real windows by maximum likelihood. The
-*adversarial* stage is the Wasserstein GAN with gradient penalty: the generator writes whole windows that continue real contexts,
-the critic compares patches of them, at strides from one frame to the window, with what followed in the simulation, and the
-likelihood stays in the loss as an anchor.
+*adversarial* stage is the Wasserstein GAN with gradient penalty: from real frames the generator writes several windows in a row,
+each continuing its own last one, and the critic compares patches of every window, at strides from one frame to the window, with
+what followed the same frames in the simulation at that time. So errors that only build up from window to window, such as those of
+populations, are seen too, also in data that are not in equilibrium. The likelihood stays in the loss as an anchor.
 """
 
 import copy
@@ -55,6 +56,9 @@ class Trainer:
         The networks; trained in place.
     windows
         Real windows of ``generator.config.n_frames`` frames.
+    stretches
+        Real stretches as long as one or more such windows in a row, each beginning with the context of the first, from the same
+        series.
     seed
         Root seed of the random numbers of training.
     labels
@@ -73,6 +77,9 @@ class Trainer:
         Updates that were not made because a loss or gradient was not finite; each halves the learning rates.
     scores : list of dict
         Step and score of the candidates.
+    chains : dict of torch.Tensor
+        Of the adversarial stage: ``context``, the frames that the generator wrote last, ``real``, what followed in the simulation,
+        and their ``labels``; empty where new ones are to begin.
     history : list of dict
         Learning curve: step, loss and, in the adversarial stage, Wasserstein distance.
     """
@@ -82,6 +89,7 @@ class Trainer:
         generator: WindowGenerator,
         critic: MultiScaleCritic,
         windows: WindowSource,
+        stretches: WindowSource,
         *,
         seed: int,
         labels: Tensor | None = None,
@@ -99,7 +107,8 @@ class Trainer:
         self._score = score
         self.best: dict[str, Tensor] = {}
         self.scores: list[dict[str, float]] = []
-        self._windows = windows
+        self.chains: dict[str, Tensor] = {}
+        self._windows, self._stretches = windows, stretches
         self._labels = labels
         self._device = generator.encoding.mean.device
         seeds = Seeds(seed)
@@ -166,6 +175,8 @@ class Trainer:
         if self.step < self.n_likelihood_steps:
             figures = self._likelihood_step(self.step / self.n_likelihood_steps)
         else:
+            if self.step == self.n_likelihood_steps:
+                self.generator.load_state_dict(self.average.module.state_dict())
             figures = self._adversarial_step((self.step - self.n_likelihood_steps) / self.n_adversarial_steps)
         self.step += 1
         self.average.update_parameters(self.generator)
@@ -203,11 +214,11 @@ class Trainer:
         assert isinstance(generator, WindowGenerator)
         return generator.eval()
 
-    def _draw(self, n: int) -> tuple[Tensor, Tensor | None]:
-        """Return real windows in reduced coordinates, and their labels."""
+    def _draw(self, n: int, source: WindowSource) -> tuple[Tensor, Tensor | None]:
+        """Return real windows or stretches in reduced coordinates, and their labels."""
         n_values = self.generator.config.n_frames * self.generator.encoding.n_features
         most = max(_MOST_VALUES // n_values, _FEWEST_WINDOWS)
-        values, series = self._windows.draw(min(n, most), self.rng)
+        values, series = source.draw(min(n, most), self.rng)
         windows = self.generator.encoding.reduce(torch.from_numpy(values).to(self._device))
         return windows, None if self._labels is None else self._labels[torch.from_numpy(series)]
 
@@ -228,23 +239,41 @@ class Trainer:
         return 0.5**self.n_skipped
 
     def _likelihood_step(self, done: float) -> dict[str, float]:
-        loss = self._likelihood_of(*self._draw(self.config.likelihood_windows))
+        loss = self._likelihood_of(*self._draw(self.config.likelihood_windows, self._windows))
         rate = self.config.likelihood_rate * max(0.02, 1 - done)
         self._descend(self.likelihood_optimizer, loss, rate * self._caution, clip=10.0)
         return {"loss": loss.item()}
 
+    def _next_of_chains(self) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return real windows, the same with the frames in front of them as the generator wrote them, and their labels."""
+        n_known = self.generator.config.context_length + 1
+        if not self.chains:
+            stretches, labels = self._draw(self.config.adversarial_windows, self._stretches)
+            self.chains = {"real": stretches, "context": stretches[:, :n_known]} | ({} if labels is None else {"labels": labels})
+        real = self.chains["real"][:, : self.generator.config.n_frames]
+        return real, torch.cat([self.chains["context"], real[:, n_known:]], dim=1), self.chains.get("labels")
+
+    def _go_on(self, written: Tensor) -> None:
+        """Let the next windows continue these, unless the real stretches end here."""
+        config = self.generator.config
+        left = self.chains["real"][:, config.window_length :]
+        if left.shape[1] < config.n_frames:
+            self.chains = {}
+        else:
+            self.chains |= {"real": left, "context": written[:, config.window_length :]}
+
     def _adversarial_step(self, done: float) -> dict[str, float]:
         config, context_length = self.config, self.generator.config.context_length
         decay = min(1.0, max(0.02, 2 * (1 - done))) * self._caution
-        real, real_labels = self._draw(config.adversarial_windows)
-        begun, labels = self._draw(config.adversarial_windows)
+        real, begun, labels = self._next_of_chains()
         n_patches = config.patches_per_window * config.adversarial_windows // len(real)
         positions = self.critic.draw_positions(len(real), n_patches, context_length + 1, self.noise)
         critic_only = done < config.critic_head_start
         with torch.set_grad_enabled(not critic_only):
             fake = self.generator.sample(begun, context_length, self.noise, labels=labels, differentiable=True)
+        self._go_on(fake.detach())
         fake_patches = self.critic.patches(fake, positions, labels)
-        real_patches = self.critic.patches(real, positions, real_labels)
+        real_patches = self.critic.patches(real, positions, labels)
         loss = torch.zeros((), device=self._device)
         distance = torch.zeros((), device=self._device)
         for scale, (real_patch, fake_patch) in enumerate(zip(real_patches, fake_patches, strict=True)):
@@ -260,11 +289,13 @@ class Trainer:
         if not critic_only:
             self.critic.requires_grad_(False)
             scores = [self.critic.score(scale, patches) for scale, patches in enumerate(fake_patches)]
-            anchor = self._likelihood_of(*self._draw(config.likelihood_windows))
+            anchor = self._likelihood_of(*self._draw(config.likelihood_windows, self._windows))
             adversarial = torch.stack([generator_loss(score) for score in scores]).sum()
             refined = adversarial + config.anchor_weight * anchor
             self._descend(self.generator_optimizer, refined, config.generator_rate * decay, clip=5.0)
             self.critic.requires_grad_(True)
+        if self._refused:
+            self.chains = {}
         return {"loss": loss.item(), "distance": distance.item()}
 
     def _descend(self, optimizer: torch.optim.Optimizer, loss: Tensor, rate: float, clip: float = math.inf) -> None:
@@ -316,6 +347,7 @@ class Trainer:
             "n_skipped": self.n_skipped,
             "scores": list(self.scores),
             "best": _copied(self.best),
+            "chains": _copied(self.chains),
             "rng": self.rng.bit_generator.state,
             "noise": self.noise.get_state().clone(),
             "generator": _copied(self.generator.state_dict()),
@@ -330,6 +362,7 @@ class Trainer:
         self.n_likelihood_steps, self.n_adversarial_steps = state["n_likelihood_steps"], state["n_adversarial_steps"]
         self.history, self.n_skipped = list(state["history"]), state["n_skipped"]
         self.scores, self.best = list(state["scores"]), _copied(state["best"])
+        self.chains = _copied(state["chains"])
         self.rng.bit_generator.state = state["rng"]
         self.noise.set_state(state["noise"].cpu())
         self.generator.load_state_dict(state["generator"])

@@ -236,6 +236,8 @@ class TrajGAN:
         context_length = min(self.context_length, min(usable) - shortest)
         config = GeneratorConfig(window_length, context_length, n_labels=0 if encoding is None else encoding.size)
         windows = buffer.windows(config.n_frames)
+        n_chained = min(self.training.chain_windows, (min(usable) - context_length - 1) // window_length)
+        stretches = buffer.windows(config.n_frames + (n_chained - 1) * window_length)
         encoded = None
         if labels is not None and encoding is not None:
             encoded = torch.from_numpy(encoding.encode([labels[stream] for stream in windows.streams])).to(self.device)
@@ -253,7 +255,7 @@ class TrajGAN:
         score = None
         if validation is not None:
             score = validation_score(validation, buffer.trajectories(), labels=encoded, seed=seeds.integer("validation"))
-        return Trainer(generator, critic, windows, seed=seed, labels=encoded, score=score, config=self.training)
+        return Trainer(generator, critic, windows, stretches, seed=seed, labels=encoded, score=score, config=self.training)
 
     @property
     def bundle(self) -> ModelBundle:

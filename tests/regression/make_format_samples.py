@@ -15,7 +15,6 @@ import torch
 
 from openmm_trajgan import PCA, FeatureSchema, FeatureTrajectories, WindowBuffer, to_universe
 from openmm_trajgan.backmap import write_universe
-from openmm_trajgan.buffer.window_buffer import Windows
 from openmm_trajgan.features import Coordinates
 from openmm_trajgan.models.bundle import ModelBundle
 from openmm_trajgan.models.coarse_to_fine import GeneratorConfig
@@ -49,8 +48,10 @@ def frames() -> np.ndarray:
     return np.concatenate([series()[0], series()[1, :, :1]], axis=1)[:, None]
 
 
-def small_trainer(windows: Windows) -> Trainer:
+def small_trainer(data: FeatureTrajectories) -> Trainer:
     """A trainer of the smallest networks, before its first step."""
+    buffer = WindowBuffer.from_trajectories(data)
+    windows, stretches = buffer.windows(4 + 1 + 8), buffer.windows(4 + 1 + 2 * 8)
     config = GeneratorConfig(window_length=8, context_length=4, hidden=4, n_components=1)
     sample = torch.from_numpy(windows.sample(64, np.random.default_rng(0)))
     encoding = FeatureEncoding(schema(), sample.flatten(0, 1))
@@ -58,8 +59,10 @@ def small_trainer(windows: Windows) -> Trainer:
     torch.manual_seed(1)
     generator = WindowGenerator(encoding, config, typical_spreads(encoding, config, reduced))
     critic = MultiScaleCritic(encoding, reduced, hidden=4)
-    small = TrainingConfig(likelihood_windows=8, likelihood_frames=16, adversarial_windows=4, patches_per_window=2)
-    trainer = Trainer(generator, critic, windows, seed=1, config=small)
+    small = TrainingConfig(
+        likelihood_share=0.75, likelihood_windows=8, likelihood_frames=16, adversarial_windows=4, patches_per_window=2
+    )
+    trainer = Trainer(generator, critic, windows, stretches, seed=1, config=small)
     trainer.plan_steps(8)
     return trainer
 
@@ -80,7 +83,7 @@ def make(folder: Path) -> None:
     shutil.rmtree(folder / "buffer/streams/b")
     (folder / "open").rename(folder / "buffer/streams/b")
     (folder / "buffer/.lock").unlink(missing_ok=True)
-    trainer = small_trainer(WindowBuffer.from_trajectories(data).windows(4 + 1 + 8))
+    trainer = small_trainer(data)
     trainer.run(until=7)
     save_checkpoint(folder / "checkpoint", trainer.state(), {"seed": 1})
     ModelBundle(trainer.selected, schema(), None, {"seed": 1}).save(folder / "model")

@@ -77,7 +77,7 @@ def test_a_model(samples):
 
 def test_a_checkpoint_of_a_training_goes_on(samples):
     state, about = load_checkpoint(samples / "checkpoint")
-    trainer = small_trainer(WindowBuffer.from_trajectories(FeatureTrajectories(series(), schema())).windows(13))
+    trainer = small_trainer(FeatureTrajectories(series(), schema()))
     trainer.restore(state)
     assert (about, trainer.step) == ({"seed": 1}, 7)
     trainer.run()

@@ -19,7 +19,10 @@ from openmm_trajgan.training.checkpoint import load_checkpoint, save_checkpoint
 from openmm_trajgan.training.config import TrainingConfig
 from openmm_trajgan.training.trainer import Trainer
 
-SMALL = TrainingConfig(likelihood_windows=16, likelihood_frames=32, adversarial_windows=8, patches_per_window=2)
+N_KNOWN, N_NEW = 4 + 1, 8  # frames
+SMALL = TrainingConfig(
+    likelihood_share=0.75, likelihood_windows=16, likelihood_frames=32, adversarial_windows=8, patches_per_window=2
+)
 
 
 @pytest.fixture(scope="module")
@@ -28,11 +31,12 @@ def windows():
     rng = np.random.default_rng(0)
     series = [np.cumsum(0.2 * rng.normal(size=(400, 2)), axis=0) for _ in range(3)]
     series = [np.c_[np.tanh(s[:, 0]), np.angle(np.exp(1j * s[:, 1]))] for s in series]
-    return WindowBuffer.from_trajectories(FeatureTrajectories(series, schema)).windows(4 + 1 + 8), schema
+    buffer = WindowBuffer.from_trajectories(FeatureTrajectories(series, schema))
+    return buffer.windows(N_KNOWN + N_NEW), buffer.windows(N_KNOWN + 3 * N_NEW), schema
 
 
 def make_trainer(windows, seed=1, n_steps=12, labels=None, **arguments):
-    source, schema = windows
+    source, stretches, schema = windows
     n_labels = 0 if labels is None else labels.shape[1]
     config = GeneratorConfig(window_length=8, context_length=4, n_labels=n_labels, hidden=16, n_components=2)
     sample = torch.from_numpy(source.sample(64, np.random.default_rng(0)))
@@ -42,7 +46,7 @@ def make_trainer(windows, seed=1, n_steps=12, labels=None, **arguments):
     generator = WindowGenerator(encoding, config, typical_spreads(encoding, config, reduced))
     critic = MultiScaleCritic(encoding, reduced, n_labels=n_labels, hidden=16)
     arguments.setdefault("config", SMALL)
-    trainer = Trainer(generator, critic, source, seed=seed, labels=labels, **arguments)
+    trainer = Trainer(generator, critic, source, stretches, seed=seed, labels=labels, **arguments)
     trainer.plan_steps(n_steps)
     return trainer
 
@@ -148,21 +152,17 @@ def test_scoring_changes_no_weight(windows):
 
 def test_labels_reach_generator_and_critic(windows):
     """Every window comes with the label of its series, to both networks and in both stages."""
-    source, _ = windows
+    source, stretches, _ = windows
     labels = torch.tensor([[10.0], [20.0], [30.0]])
-    trainer = make_trainer(windows, labels=labels, n_steps=8, config=replace(SMALL, critic_head_start=0.0))
-    drawn, likelihoods, samples, patches = [], [], [], []
-    draw, nll, sample, cut = (
-        source.draw,
-        trainer.generator.negative_log_likelihood,
-        trainer.generator.sample,
-        trainer.critic.patches,
-    )
+    drawn, chained, likelihoods, samples, patches = [], [], [], [], []
 
-    class Source:
+    class Remembered:
+        def __init__(self, source, record):
+            self.source, self.record = source, record
+
         def draw(self, n, rng):
-            values, series = draw(n, rng)
-            drawn.append(labels[torch.from_numpy(series)])
+            values, series = self.source.draw(n, rng)
+            self.record.append(labels[torch.from_numpy(series)])
             return values, series
 
     def remember(record, function):
@@ -172,19 +172,61 @@ def test_labels_reach_generator_and_critic(windows):
 
         return call
 
-    trainer._windows = Source()
-    trainer.generator.negative_log_likelihood = remember(likelihoods, nll)
-    trainer.generator.sample = remember(samples, sample)
-    trainer.critic.patches = remember(patches, cut)
+    trainer = make_trainer(windows, labels=labels, n_steps=20, config=replace(SMALL, critic_head_start=0.0))
+    trainer._windows, trainer._stretches = Remembered(source, drawn), Remembered(stretches, chained)
+    trainer.generator.negative_log_likelihood = remember(likelihoods, trainer.generator.negative_log_likelihood)
+    trainer.generator.sample = remember(samples, trainer.generator.sample)
+    trainer.critic.patches = remember(patches, trainer.critic.patches)
     trainer.run()
-    n = trainer.n_likelihood_steps
-    assert all(torch.equal(a, b) for a, b in zip(likelihoods[:n], drawn[:n], strict=True))
-    real, begun, anchors = drawn[n::3], drawn[n + 1 :: 3], drawn[n + 2 :: 3]
-    assert all(torch.equal(a, b) for a, b in zip(samples, begun, strict=True))
-    assert all(torch.equal(a, b) for a, b in zip(patches[::2], begun, strict=True))
-    assert all(torch.equal(a, b) for a, b in zip(patches[1::2], real, strict=True))
-    assert all(torch.equal(a, b) for a, b in zip(likelihoods[n:], anchors, strict=True))
-    assert {float(value) for value in torch.cat(drawn)} == {10.0, 20.0, 30.0}
+    assert all(torch.equal(a, b) for a, b in zip(likelihoods, drawn, strict=True))
+    of_steps = [one for one in chained for _ in range(3)][:5]
+    assert all(torch.equal(a, b) for a, b in zip(samples, of_steps, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(patches[::2], of_steps, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(patches[1::2], of_steps, strict=True))
+    assert {float(value) for value in torch.cat(drawn + chained)} == {10.0, 20.0, 30.0}
+
+
+def test_the_generator_goes_on_beside_the_simulation_that_began_alike(windows):
+    """Three windows in a row: each continues what was written last, and is compared with what followed in the simulation."""
+    source, stretches, schema = windows
+    drawn = []
+
+    class Remembered:
+        def draw(self, n, rng):
+            values, series = stretches.draw(n, rng)
+            drawn.append(values)
+            return values, series
+
+    trainer = make_trainer((source, Remembered(), schema), n_steps=7, config=replace(SMALL, likelihood_share=0.0))
+    real, begun, written = [], [], []
+    cut, sample = trainer.critic.patches, trainer.generator.sample
+
+    def compared(of, positions, labels):
+        real.append(of)
+        return cut(of, positions, labels)
+
+    def write(window, *arguments, **keywords):
+        begun.append(window[:, :N_KNOWN])
+        written.append(sample(window, *arguments, **keywords))
+        return written[-1]
+
+    trainer.critic.patches, trainer.generator.sample = compared, write
+    trainer.run()
+    assert len(drawn) == 3
+    for step, (frames, window) in enumerate(zip(begun, real[1::2], strict=True)):
+        number, place = divmod(step, 3)
+        stretch = trainer.generator.encoding.reduce(torch.from_numpy(drawn[number]))
+        torch.testing.assert_close(window, stretch[:, place * N_NEW : place * N_NEW + N_KNOWN + N_NEW])
+        torch.testing.assert_close(frames, written[step - 1][:, N_NEW:].detach() if place else stretch[:, :N_KNOWN])
+
+
+def test_the_adversarial_stage_begins_with_the_average(windows):
+    trainer = make_trainer(windows, n_steps=12, config=replace(SMALL, critic_head_start=1.0))
+    trainer.run(until=9)
+    average = trainer.selected.state_dict()
+    assert any(not torch.equal(value, average[name]) for name, value in trainer.generator.state_dict().items())
+    trainer.run()
+    assert_same_weights(trainer.generator.state_dict(), average)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -195,10 +237,10 @@ def test_an_interrupt_writes_a_checkpoint_to_continue_from(windows, tmp_path, mo
 
     draw = interrupted._draw
 
-    def interrupt(n):
+    def interrupt(n, source):
         if interrupted.step == 7:
             signal.raise_signal(number)  # in the middle of the eighth step
-        return draw(n)
+        return draw(n, source)
 
     monkeypatch.setattr(interrupted, "_draw", interrupt)
     path = tmp_path / "checkpoint"
@@ -244,7 +286,7 @@ ADVERSARIAL = replace(SMALL, likelihood_share=0.0, anchor_weight=0.0, adversaria
 def mean_scores(trainer):
     """Mean score of real and of generated windows, 500 each, over all time scales."""
     noise = torch.Generator().manual_seed(0)
-    real, _ = trainer._draw(500)
+    real, _ = trainer._draw(500, trainer._windows)
     fake = trainer.generator.sample(real, 4, noise)
     positions = trainer.critic.draw_positions(len(real), 4, 5, noise)
     with torch.no_grad():
