@@ -6,7 +6,8 @@ seed it prints a figure, the same of MD, and whether the goal is held:
 
 * ``trp_cage``: a model learns from the training replicas of the demonstration but those at 315 K (minutes), and generates at 315 K.
   MD there is that of all seeds. Goals: folded fraction within 0.05, times to fold and unfold within 25 %, and all three nearer than
-  MD at either neighbouring temperature that was trained at.
+  MD at either neighbouring temperature that was trained at. Beside it stands what the same training replicas give without a model:
+  times between the neighbouring temperatures by Arrhenius' law, the fraction from these.
 * ``p450_binding``, ``t4_lysozyme``: generated trajectories beside MD of all seeds but the training replicas of this one (with one
   seed, the held-out replicas). Goals: mean times in both states within 25 %, free energy within 1 kJ/mol.
 * ``alpha_synuclein``: generated trajectories, made coordinates of all 140 beads through nearest frames of the training replicas,
@@ -26,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from openmm_trajgan import FeatureTrajectories, TrajGAN, WindowBuffer, to_universe
 from openmm_trajgan.analysis import chain_size, two_state_kinetics
@@ -116,6 +118,12 @@ def left_out(folder: Path, seed: int, seeds: list[int]) -> list[dict[str, Any]]:
             names = [name for name in train_names + held_out if everything.labels[name] == temperature]
             parts.append(everything.trajectories(names))
         md[temperature] = figures_of(states("trp_cage", joined(parts), temperature))
+    neighbours = []
+    for temperature in NEIGHBOURS:
+        names = [name for name in kept if buffer.labels[name] == temperature]
+        neighbours.append(states("trp_cage", buffer.trajectories(names), temperature).times)
+    times = arrhenius(np.array(neighbours))
+    by_law = (times[0] / sum(times), *times)
     found = []
     for index, name in enumerate(list(made)[:3]):
         there = md[LEFT_OUT][name][0]
@@ -126,8 +134,19 @@ def left_out(folder: Path, seed: int, seeds: list[int]) -> list[dict[str, Any]]:
         nearest = min((md[temperature][name][0] for temperature in NEIGHBOURS), key=lambda value: abs(off(value)))
         result = row("trp_cage", seed, name, made[name], md[LEFT_OUT][name], off(made[name][0]), TIMES if index else FRACTION)
         result["held"] = result["held"] and abs(result["off"]) < abs(off(nearest))
-        found.append(result | {"nearest_trained_temperature": nearest, "nearest_off": off(nearest)})
+        found.append(
+            result
+            | {"nearest_trained_temperature": nearest, "nearest_off": off(nearest)}
+            | {"by_arrhenius": by_law[index], "by_arrhenius_off": off(by_law[index])}
+        )
     return found
+
+
+def arrhenius(times: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return times at the temperature left out, their logarithm linear in 1/T, from those at its neighbours, ``(2, n_times)``."""
+    low, high = (1 / temperature for temperature in NEIGHBOURS)
+    share = (1 / LEFT_OUT - high) / (low - high)
+    return np.asarray(np.exp(share * np.log(times[0]) + (1 - share) * np.log(times[1])))
 
 
 def binding(system: str, folder: Path, seed: int, seeds: list[int]) -> list[dict[str, Any]]:
@@ -179,14 +198,14 @@ def chain(folder: Path, seed: int, seeds: list[int]) -> list[dict[str, Any]]:
 def table(results: list[dict[str, Any]]) -> str:
     """Return a line for each figure and seed."""
     lines = [
-        "| system | figure | seed | generated | MD never seen | off | goal | nearest trained temperature, off | held |",
-        f"|{9 * '---|'}",
+        "| system | figure | seed | generated | MD never seen | off | goal | nearest temperature, off | Arrhenius, off | held |",
+        f"|{10 * '---|'}",
     ]
     for one in sorted(results, key=lambda one: (one["system"], one["figure"], one["seed"])):
-        neighbour = f"{one['nearest_off']:+.2g}" if "nearest_off" in one else ""
+        others = " | ".join(f"{one[name]:+.2g}" if name in one else "" for name in ("nearest_off", "by_arrhenius_off"))
         lines.append(
             f"| {one['system']} | {one['figure']} | {one['seed']} | {measured(*one['generated'])} | {measured(*one['md'])} | "
-            f"{one['off']:+.2g} | {one['goal']:.2g} | {neighbour} | {'yes' if one['held'] else 'no'} |"
+            f"{one['off']:+.2g} | {one['goal']:.2g} | {others} | {'yes' if one['held'] else 'no'} |"
         )
     return "\n".join(lines) + "\n"
 
