@@ -83,8 +83,8 @@ def labels_in_training(monkeypatch, data, labels, **arguments):
     pairs = set()
     draw = Trainer._draw
 
-    def remember(self, n):
-        windows, encoded = draw(self, n)
+    def remember(self, n, source):
+        windows, encoded = draw(self, n, source)
         values = self.generator.encoding.restore(windows)[..., 0].mean(dim=1)
         pairs.update((round(float(value) / 10), tuple(label)) for value, label in zip(values, encoded.tolist(), strict=True))
         return windows, encoded
