@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Self, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from openmm_trajgan.arguments import whole_number
 from openmm_trajgan.errors import InputError
 from openmm_trajgan.features.base import Featurizer, FloatArray
 from openmm_trajgan.features.from_schema import from_schema
@@ -297,10 +298,11 @@ class _TimeLagged(_Linear):
         InputError
             If the data do not fit the features, no series is longer than the lag, or the data have too few dimensions.
         """
+        lag = whole_number(lag, "lag")
         series, fingerprint = training_series(features, training, cls.__name__, n_components, lag)
         circle = CirclePoints(features.schema)
         points = [circle.points(values) for values in series if len(values) > lag]
-        if lag < 1 or not points:
+        if not points:
             longest = max(len(values) for values in series)
             raise InputError(f"lag: expected 1 to {longest - 1} frames, the longest series has {longest}, found {lag}")
         require_components(n_components, min(circle.n_points, sum(map(len, points)) - 1))

@@ -197,6 +197,8 @@ def test_wrong_data_are_refused(data):
             PCA.fit(PAIRS, data, n_components)
     with pytest.raises(InputError, match="expected 1 to 3999 frames, the longest series has 4000, found 4000"):
         TICA.fit(PAIRS, data, lag=4000)
+    with pytest.raises(InputError, match=r"lag: expected a positive whole number, found 1\.5"):
+        TICA.fit(PAIRS, data, lag=1.5)
     with pytest.raises(InputError, match="the data have 1 independent dimensions, found 2"):
         TICA.fit(PAIRS, [np.repeat(data[0][:, :1], 4, axis=1)], lag=1)
     for projection, settings in ((PCA, {}), (TICA, {"lag": 1}), (VAMP, {"lag": 1})):
