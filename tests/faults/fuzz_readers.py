@@ -76,7 +76,7 @@ def valid_files(folder: Path) -> dict[Path, Callable[[], object]]:
     trained, latent, structures = (folder / name for name in ("trained", "latent.npz", "s.trajgan"))
     for file, name in ((trained, "checkpoint"), (latent, "latent.npz"), (structures, "structures.trajgan")):
         shutil.copyfile(REGRESSION / "formats/1" / name, file)
-    trainer = small_trainer(WindowBuffer.from_trajectories(FeatureTrajectories(series(), schema())).windows(13))
+    trainer = small_trainer(FeatureTrajectories(series(), schema()))
     gan, unfinished = TrajGAN.load(model), folder / "unfinished"
     with mock.patch.object(continuation, "_SECONDS", 0.0):
         gan.generate(9, 2, seed=1, checkpoint=unfinished)
