@@ -43,7 +43,7 @@ def walk(n_features: int, n_frames: int) -> FeatureTrajectories:
 
 
 def measured(case: str, n_steps: int) -> dict[str, float]:
-    """Train a few steps, three quarters of them by likelihood, and generate."""
+    """Train a few steps, most of them by likelihood, and generate."""
     length, n_features, n_frames, n_trajectories, n_drawn = CASES[case]
     data = walk(n_features, n_frames)
     start = time.process_time()

@@ -14,7 +14,6 @@ from openmm_trajgan.models.encoding import FeatureEncoding
 from openmm_trajgan.models.generator import WindowGenerator
 from openmm_trajgan.models.scales import typical_spreads
 from openmm_trajgan.schema import FeatureSchema, FeatureTrajectories
-from openmm_trajgan.training.averaging import exponential_average
 from openmm_trajgan.training.checkpoint import load_checkpoint, save_checkpoint
 from openmm_trajgan.training.config import TrainingConfig
 from openmm_trajgan.training.trainer import Trainer
@@ -389,20 +388,3 @@ def test_skipped_updates_survive_a_checkpoint(windows, tmp_path):
     resumed.run()
     assert resumed.n_skipped == 1
     assert_same_weights(weights(trainer), weights(resumed))
-
-
-def test_average_follows_quickly_then_slowly():
-    model = torch.nn.Linear(1, 1, bias=False)
-    average = exponential_average(model, decay=0.9)
-    with torch.no_grad():
-        model.weight.fill_(0.0)
-        average.update_parameters(model)
-        model.weight.fill_(1.0)
-        average.update_parameters(model)
-    assert average.module.weight.item() == pytest.approx(1 - 2 / 11)
-    with torch.no_grad():
-        for _ in range(200):
-            average.update_parameters(model)
-        model.weight.fill_(2.0)
-        average.update_parameters(model)
-    assert average.module.weight.item() == pytest.approx(1.1, abs=1e-6)
