@@ -2,7 +2,6 @@
 
 import sys
 import time
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -19,12 +18,7 @@ from openmm_trajgan.errors import InputError, first_line
 from openmm_trajgan.generation.given import given_frames
 from openmm_trajgan.generation.sampler import generate_trajectories
 from openmm_trajgan.models.bundle import CONTRADICTIONS, ModelBundle
-from openmm_trajgan.models.coarse_to_fine import GeneratorConfig
 from openmm_trajgan.models.conditioning import Label, LabelEncoding
-from openmm_trajgan.models.critic import MultiScaleCritic
-from openmm_trajgan.models.encoding import FeatureEncoding
-from openmm_trajgan.models.generator import WindowGenerator
-from openmm_trajgan.models.scales import typical_spreads, whiten_inputs
 from openmm_trajgan.schema import FeatureSchema, FeatureTrajectories
 from openmm_trajgan.seeding import Seeds
 from openmm_trajgan.training.checkpoint import contradiction, load_checkpoint, save_checkpoint
@@ -33,11 +27,10 @@ from openmm_trajgan.training.trainer import Trainer
 from openmm_trajgan.workflows.choices import choose_steps, choose_window_length
 from openmm_trajgan.workflows.continuation import Continuation, about_generation
 from openmm_trajgan.workflows.labels import encoded_labels, labels_by_replica
+from openmm_trajgan.workflows.preparation import prepared_trainer
 from openmm_trajgan.workflows.progress import progress_bar
-from openmm_trajgan.workflows.validation import validation_score
 
 _CONTEXT_LENGTH = 64
-_WINDOWS_FOR_SCALES, _VALUES_FOR_SCALES = 4096, 2**21
 
 
 @contextmanager
@@ -162,7 +155,16 @@ class TrajGAN:
             window_length, choice = choose_window_length(trajectories)
         else:
             window_length, choice = self.window_length, f"windows of {self.window_length} frames, as asked"
-        trainer = self._trainer(buffer, window_length, root, by_replica, validation)
+        trainer = prepared_trainer(
+            buffer,
+            window_length=window_length,
+            context_length=self.context_length,
+            labels=by_replica,
+            validation=validation,
+            config=self.training,
+            seed=root,
+            device=self.device,
+        )
         run = {
             "seed": root,
             "steps": steps,
@@ -209,53 +211,6 @@ class TrajGAN:
         encoding = None if by_replica is None else LabelEncoding.of(list(by_replica.values()))
         self._bundle = ModelBundle(trainer.selected, buffer.schema, encoding, record)
         return self
-
-    def _trainer(
-        self,
-        buffer: WindowBuffer,
-        window_length: int,
-        seed: int,
-        labels: Mapping[str, Label] | None = None,
-        validation: FeatureTrajectories | None = None,
-    ) -> Trainer:
-        shortest = window_length + 1
-        lengths = buffer.segment_lengths
-        usable = [length for length in lengths if length >= shortest]
-        if not usable:
-            raise InputError(
-                f"window_length={window_length} needs trajectories of at least {shortest} frames, "
-                f"the longest has {max(lengths, default=0)}; use a shorter window or longer trajectories"
-            )
-        if len(usable) < len(lengths):
-            warnings.warn(
-                f"{len(lengths) - len(usable)} of {len(lengths)} trajectories are shorter than a window and one frame "
-                f"({shortest}) and are left out: {sum(lengths) - sum(usable)} of {sum(lengths)} frames",
-                stacklevel=4,
-            )
-        encoding = None if labels is None else LabelEncoding.of(list(labels.values()))
-        context_length = min(self.context_length, min(usable) - shortest)
-        config = GeneratorConfig(window_length, context_length, n_labels=0 if encoding is None else encoding.size)
-        windows = buffer.windows(config.n_frames)
-        n_chained = min(self.training.chain_windows, (min(usable) - context_length - 1) // window_length)
-        stretches = buffer.windows(config.n_frames + (n_chained - 1) * window_length)
-        encoded = None
-        if labels is not None and encoding is not None:
-            encoded = torch.from_numpy(encoding.encode([labels[stream] for stream in windows.streams])).to(self.device)
-        seeds = Seeds(seed)
-        n_windows = max(min(_WINDOWS_FOR_SCALES, _VALUES_FOR_SCALES // (config.n_frames * buffer.schema.n_features)), 1)
-        sample = torch.from_numpy(windows.sample(n_windows, seeds.numpy("scales")))
-        features = FeatureEncoding(buffer.schema, sample.flatten(0, 1))
-        reduced = features.reduce(sample)
-        with torch.random.fork_rng(devices=[]):  # layers draw their first weights from the global generator only
-            torch.random.manual_seed(seeds.integer("weights"))
-            generator = WindowGenerator(features, config, typical_spreads(features, config, reduced))
-            whiten_inputs(generator, reduced)
-            generator.to(self.device)
-            critic = MultiScaleCritic(features, reduced, n_labels=config.n_labels).to(self.device)
-        score = None
-        if validation is not None:
-            score = validation_score(validation, buffer.trajectories(), labels=encoded, seed=seeds.integer("validation"))
-        return Trainer(generator, critic, windows, stretches, seed=seed, labels=encoded, score=score, config=self.training)
 
     @property
     def bundle(self) -> ModelBundle:
