@@ -84,6 +84,8 @@ def run(config: BackmapConfig) -> str:
     if config.latent is not None:
         featurizer = Latent.load(config.latent, featurizer)
     features = as_trajectories(load_data(config.features, config, _columns(config, featurizer)))
+    if config.latent is None and "latent" in features.schema.kinds:
+        raise InputError(f"{config.features}: holds values of a fitted projection; give its file with --latent")
     if features.schema.frame_interval is None:
         raise InputError(f"{config.features}: holds no time between frames; give --frame-interval in ps")
     reference = None if config.reference is None else _reference(config.reference, topology)

@@ -170,6 +170,9 @@ def test_features_that_a_latent_made(trajgan, folder, tmp_path):
             report = json.loads((tmp_path / "made.validity.json").read_text())
             assert set(report["features"]) == set(latent.schema.names)
             assert report["figures"]["feature error"]["value"] < 0.01
+        status, _, err = trajgan("backmap", tmp_path / "generated.npz", *options, *molecule)
+        assert status == 2
+        assert "generated.npz: holds values of a fitted projection; give its file with --latent" in err
 
 
 @pytest.mark.filterwarnings("ignore:not set, since they follow")
