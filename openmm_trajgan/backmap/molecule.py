@@ -66,8 +66,8 @@ def reference_of(molecule: MDAnalysis.Universe, reference: Any, frame_interval: 
     molecule
         From `molecule_of`; its own structures are taken where `reference` is None.
     reference
-        A Universe, which is read frame by frame; positions ``(n_reference, n_atoms, 3)`` in nm; or an object with a method
-        ``structures()`` that returns such an array, such as a window buffer.
+        A Universe, which is read frame by frame; positions ``(n_reference, n_atoms, 3)`` in nm; or an object with methods
+        ``structures()`` that returns such an array, and ``boxes()`` for their box vectors or None, such as a window buffer.
     frame_interval
         Time between positions that do not tell it, ps.
 
@@ -95,9 +95,21 @@ def reference_of(molecule: MDAnalysis.Universe, reference: Any, frame_interval: 
     positions = _ANGSTROM * np.asarray(reference.structures() if hasattr(reference, "structures") else reference)
     _require_atoms(positions.shape, n_atoms)
     own = getattr(getattr(reference, "schema", None), "frame_interval", None) or frame_interval
-    universe = without_frames(molecule).load_new(positions.astype(np.float32), **({} if own is None else {"dt": own}))
+    options = dimensions_of(reference.boxes() if hasattr(reference, "boxes") else None)
+    options |= {} if own is None else {"dt": own}
+    universe = without_frames(molecule).load_new(positions.astype(np.float32), **options)
     universe.trajectory.filename = getattr(reference, "path", None)
     return universe
+
+
+def dimensions_of(boxes: NDArray[np.floating] | None) -> dict[str, Any]:
+    """Return what MDAnalysis' reader of arrays takes for boxes, from their vectors ``(n_frames, 3, 3)``, nm; nothing for None."""
+    if boxes is None:
+        return {}
+    lengths = np.linalg.norm(boxes, axis=2)
+    units = boxes / lengths[..., None]
+    cosines = (np.roll(units, -1, axis=1) * np.roll(units, -2, axis=1)).sum(axis=2)  # between b and c, c and a, a and b
+    return {"dimensions": np.concatenate([_ANGSTROM * lengths, np.degrees(np.arccos(cosines))], axis=1)}
 
 
 def require_whole(universe: MDAnalysis.Universe) -> None:

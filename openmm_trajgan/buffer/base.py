@@ -68,12 +68,19 @@ class FrameStore(Protocol):
         """Set aside files that are damaged, and what would follow on them; return where they went."""
         ...
 
-    def keep_structures(self, stream: str, positions: NDArray[np.float32]) -> None:
-        """Keep a contiguous stretch of all-atom positions ``(n_structures, n_atoms, 3)``, nm, unless there is one."""
+    def keep_structures(self, stream: str, positions: NDArray[np.float32], boxes: NDArray[np.float32] | None) -> None:
+        """Keep a contiguous stretch of all-atom positions ``(n_structures, n_atoms, 3)``, nm, unless there is one.
+
+        `boxes` are the vectors of their periodic boxes, ``(n_structures, 3, 3)``, nm; None without.
+        """
         ...
 
     def structures(self, stream: str) -> NDArray[np.float32] | None:
         """Return that stretch, or None."""
+        ...
+
+    def boxes(self, stream: str) -> NDArray[np.float32] | None:
+        """Return the boxes of that stretch, or None."""
         ...
 
     def labels(self) -> dict[str, str | float]:

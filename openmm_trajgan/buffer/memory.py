@@ -64,6 +64,7 @@ class MemoryStore:
         self.schema = schema
         self._segments: dict[str, list[GrowingSegment]] = {}
         self._structures: dict[str, NDArray[np.float32]] = {}
+        self._boxes: dict[str, NDArray[np.float32] | None] = {}
         self._labels: dict[str, str | float] = {}
 
     def set_frame_interval(self, frame_interval: float) -> None:
@@ -106,13 +107,18 @@ class MemoryStore:
         """Nothing to do: there are no files."""
         return ()
 
-    def keep_structures(self, stream: str, positions: NDArray[np.float32]) -> None:
+    def keep_structures(self, stream: str, positions: NDArray[np.float32], boxes: NDArray[np.float32] | None) -> None:
         """See `FrameStore`."""
+        self._boxes.setdefault(stream, boxes)
         self._structures.setdefault(stream, positions)
 
     def structures(self, stream: str) -> NDArray[np.float32] | None:
         """See `FrameStore`."""
         return self._structures.get(stream)
+
+    def boxes(self, stream: str) -> NDArray[np.float32] | None:
+        """See `FrameStore`."""
+        return self._boxes.get(stream)
 
     def labels(self) -> dict[str, str | float]:
         """See `FrameStore`."""

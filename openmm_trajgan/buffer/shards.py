@@ -7,6 +7,7 @@ Layout of a buffer::
     streams/<stream>/000000-000000000000.npy     sealed shard: segment 0, frames 0 … n-1 of it
     streams/<stream>/000000-000001398101.rows    open shard: raw rows, appended one by one, the last may be torn
     streams/<stream>/structures.npy              a contiguous stretch of all-atom positions, nm
+    streams/<stream>/boxes.npy                   vectors of their periodic boxes, nm, if they have any
     streams/<stream>/superseded/                 frames that a restart from an earlier checkpoint simulated again
     streams/<stream>/damaged/                    files that `ShardStore.repair` set aside
     .lock                                        where processes lock the streams they write
@@ -300,11 +301,11 @@ class ShardStore:
 
     def _broken(self, stream: str) -> Iterator[Path]:
         """Shards that cannot be read, and those after them in the same segment, which would not follow on anything."""
-        structures = self._folder(stream) / "structures.npy"
         try:
+            self.boxes(stream)
             self.structures(stream)
-        except InputError:
-            yield structures
+        except InputError:  # structures whose boxes are lost would be taken for some without
+            yield from (path for path in self._structure_files(stream) if path.exists())
         expected: dict[int, int | None] = {}  # first frame of the next shard by segment; None after a broken one
         for segment, first, path in self._files(stream):
             n_frames = None
@@ -316,28 +317,38 @@ class ShardStore:
             if n_frames is None:
                 yield path
 
-    def keep_structures(self, stream: str, positions: NDArray[np.float32]) -> None:
+    def _structure_files(self, stream: str) -> tuple[Path, Path]:
+        folder = self._folder(stream)
+        return folder / "structures.npy", folder / "boxes.npy"
+
+    def keep_structures(self, stream: str, positions: NDArray[np.float32], boxes: NDArray[np.float32] | None) -> None:
         """See `FrameStore`."""
-        path = self._folder(stream) / "structures.npy"
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with replacing(path) as file:
-                np.save(file, positions, allow_pickle=False)
+        structures, beside = self._structure_files(stream)
+        if structures.exists():
+            return
+        structures.parent.mkdir(parents=True, exist_ok=True)
+        beside.unlink(missing_ok=True)  # left by a write that was cut short
+        for path, values in ((beside, boxes), (structures, positions)):  # structures are never there without their boxes
+            if values is not None:
+                with replacing(path) as file:
+                    np.save(file, values, allow_pickle=False)
 
     def structures(self, stream: str) -> NDArray[np.float32] | None:
         """See `FrameStore`."""
-        path = self._folder(stream) / "structures.npy"
-        try:
-            positions = map_npy(path)
-        except FileNotFoundError:
+        path, _ = self._structure_files(stream)
+        return _stored(path, "positions (n_structures, n_atoms, 3)")
+
+    def boxes(self, stream: str) -> NDArray[np.float32] | None:
+        """See `FrameStore`."""
+        structures, path = self._structure_files(stream)
+        positions, boxes = self.structures(stream), _stored(path, "box vectors (n_structures, 3, 3)")
+        if positions is None or boxes is None:
             return None
-        except ValueError as error:
-            raise InputError(f"{path}: damaged structures ({error}); restore the file, or remove it") from error
-        if positions.ndim != 3 or positions.shape[2] != 3 or positions.dtype != np.float32:
+        if boxes.shape != (len(positions), 3, 3):
             raise InputError(
-                f"{path}: expected float32 positions (n_structures, n_atoms, 3), found {positions.dtype} {positions.shape}"
+                f"{path}: expected boxes {(len(positions), 3, 3)} of the structures in {structures.name}, found {boxes.shape}"
             )
-        return positions
+        return boxes
 
     def labels(self) -> dict[str, str | float]:
         """See `FrameStore`."""
@@ -366,6 +377,19 @@ class ShardStore:
         for stream in list(self._open):
             self._seal(stream)
         self._locks.release()
+
+
+def _stored(path: Path, what: str) -> NDArray[np.float32] | None:
+    """Return an array of vectors from a file, or None if there is none."""
+    try:
+        values = map_npy(path)
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise InputError(f"{path}: damaged structures ({error}); restore the file, or remove it") from error
+    if values.ndim != 3 or values.shape[2] != 3 or values.dtype != np.float32:
+        raise InputError(f"{path}: expected float32 {what}, found {values.dtype} {values.shape}")
+    return values
 
 
 def _free_name(path: Path, kind: str) -> Path:

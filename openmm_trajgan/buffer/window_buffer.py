@@ -300,8 +300,10 @@ class WindowBuffer:
         parts = [segment.read(0, segment.n_frames)["step"] for segment in self._store.segments(stream)]
         return np.concatenate([np.empty(0, np.int64), *parts])
 
-    def keep_structures(self, stream: str, positions: NDArray[np.float32]) -> None:
+    def keep_structures(self, stream: str, positions: NDArray[np.float32], boxes: NDArray[np.float32] | None = None) -> None:
         """Keep a contiguous stretch of all-atom positions ``(n_structures, n_atoms, 3)``, nm, unless the stream has one.
+
+        `boxes` are the vectors of their periodic boxes, ``(n_structures, 3, 3)``, nm; None without.
 
         Raises
         ------
@@ -311,7 +313,11 @@ class WindowBuffer:
         positions = np.asarray(positions, np.float32)
         if positions.ndim != 3 or positions.shape[2] != 3 or not positions.size or not np.isfinite(positions).all():
             raise InputError(f"structures: expected finite positions (n_structures, n_atoms, 3) in nm, found {positions.shape}")
-        self._store.keep_structures(stream, positions)
+        if boxes is not None:
+            boxes = np.asarray(boxes, np.float32)
+            if boxes.shape != (len(positions), 3, 3) or not np.isfinite(boxes).all():
+                raise InputError(f"boxes: expected finite vectors {(len(positions), 3, 3)} in nm, found {boxes.shape}")
+        self._store.keep_structures(stream, positions, boxes)
 
     def has_structures(self, stream: str) -> bool:
         """Whether a stretch of all-atom positions was kept for the stream."""
@@ -340,6 +346,21 @@ class WindowBuffer:
             "the buffer holds no structures; a reporter stores them after n_structures frames or when it is closed, "
             "or pass reference positions"
         )
+
+    def boxes(self, streams: Iterable[str] | None = None) -> NDArray[np.float32] | None:
+        """Return the box vectors of what `structures` returns, ``(n_structures, 3, 3)``, nm; None if they have none.
+
+        Raises
+        ------
+        InputError
+            If structures of some streams have boxes and those of others none.
+        """
+        kept = {stream: self._store.boxes(stream) for stream in self._known(streams) if self.has_structures(stream)}
+        found = [boxes for boxes in kept.values() if boxes is not None]
+        if len(found) < len(kept) and found:
+            without = next(stream for stream, boxes in kept.items() if boxes is None)
+            raise InputError(f"expected structures that all have a periodic box, found none in {without}; name the others")
+        return np.concatenate(found) if found else None
 
     @property
     def labels(self) -> dict[str, str | float]:

@@ -15,6 +15,8 @@ from openmm_trajgan.schema import FeatureSchema
 _STRUCTURE_BYTES = 64 * 2**20
 _TIME_TOLERANCE = 1e-3  # of a frame interval
 
+_Structure = tuple[NDArray[np.float32], NDArray[np.float32] | None]  # positions and box vectors, nm
+
 
 class FrameSink(Protocol):
     """Where frames go; `openmm_trajgan.WindowBuffer` is one."""
@@ -34,7 +36,9 @@ class FrameSink(Protocol):
 
     def has_structures(self, stream: str) -> bool: ...  # noqa: D102
 
-    def keep_structures(self, stream: str, positions: NDArray[np.float32]) -> None: ...  # noqa: D102
+    def keep_structures(  # noqa: D102
+        self, stream: str, positions: NDArray[np.float32], boxes: NDArray[np.float32] | None = None
+    ) -> None: ...
 
     def flush(self) -> None: ...  # noqa: D102
 
@@ -85,8 +89,8 @@ class FrameRecorder:
         self._unfinished = False  # whether the last frame reached some of the streams only
         self._last_spacing = 0.0
         keep = n_structures > 0 and not sink.has_structures(self._streams[0])
-        self._structures: list[NDArray[np.float32]] | None = [] if keep else None
-        self._longest: list[NDArray[np.float32]] = []  # stretch of structures that a gap has ended
+        self._structures: list[_Structure] | None = [] if keep else None
+        self._longest: list[_Structure] = []  # stretch of structures that a gap has ended
         self._n_structures = n_structures
         self._ends()
 
@@ -188,14 +192,16 @@ class FrameRecorder:
             if self._break or not (on_step and on_time):
                 segment += 1
                 self._end_stretch()
-        structure = frames[0].astype(np.float32) if self._structures is not None else None
+        structure = None
+        if self._structures is not None:
+            structure = frames[0].astype(np.float32), None if box is None else np.array(box, np.float32)
         self._append_to_all(step, time, segment, values)
         # No call between these lines, so that Ctrl-C comes before all of them, when the frame can be recorded again, or after.
         self._segment, self._last_spacing = segment, spacing if on_step else 0.0
         self.last_step, self._last_time, self._break, self._unfinished = step, time, False, False
         if self._structures is not None and structure is not None:
             self._structures.append(structure)
-            if len(self._structures) >= min(self._n_structures, max(1, _STRUCTURE_BYTES // structure.nbytes)):
+            if len(self._structures) >= min(self._n_structures, max(1, _STRUCTURE_BYTES // structure[0].nbytes)):
                 self._write_structures()
 
     def _append_to_all(self, step: int, time: float, segment: int, values: NDArray[np.floating]) -> None:
@@ -217,7 +223,8 @@ class FrameRecorder:
     def _write_structures(self) -> None:
         self._end_stretch()
         if self._longest:
-            self._sink.keep_structures(self._streams[0], np.stack(self._longest))
+            positions, boxes = zip(*self._longest, strict=True)
+            self._sink.keep_structures(self._streams[0], np.stack(positions), None if boxes[0] is None else np.stack(boxes))
         self._structures, self._longest = None, []
 
     def flush(self) -> None:

@@ -110,8 +110,11 @@ def _universes(
         if not path.is_file():
             raise InputError(f"{path}: no such file; give a topology and two trajectories of the same atoms")
     coordinates: Any = None if simulated is None else str(simulated)
+    dimensions: dict[str, Any] = {}
+    from openmm_trajgan.backmap.molecule import dimensions_of
+
     if simulated is None and isinstance(reference, WindowBuffer) and any(map(reference.has_structures, reference.streams)):
-        coordinates = _ANGSTROM * reference.structures()
+        coordinates, dimensions = _ANGSTROM * reference.structures(), dimensions_of(reference.boxes())
     if topology is None or generated is None or coordinates is None:
         raise InputError(
             "structures: expected --topology, --reference-structures (unless the reference is a buffer that keeps structures) "
@@ -122,7 +125,7 @@ def _universes(
     import openmm_trajgan.backmap  # noqa: F401  # MDAnalysis knows .trajgan files by it
 
     try:
-        options = {} if simulated is not None else {"dt": reference.schema.frame_interval or 1.0}
+        options = {} if simulated is not None else {"dt": reference.schema.frame_interval or 1.0, **dimensions}
         return MDAnalysis.Universe(str(topology), coordinates, **options), MDAnalysis.Universe(str(topology), str(generated))
     except (ValueError, OSError, TypeError, EOFError, IndexError) as error:  # IndexError: a PDB file without atoms
         files = ", ".join(map(str, given))

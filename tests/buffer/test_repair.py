@@ -146,6 +146,16 @@ def test_structures_that_are_damaged_are_named_and_set_aside(path):
     assert not WindowBuffer(path).has_structures("a")
 
 
+@pytest.mark.parametrize("damage", [lambda boxes: boxes.write_bytes(b""), lambda boxes: np.save(boxes, np.zeros((2, 3, 3), "f4"))])
+def test_structures_go_with_boxes_that_are_damaged(path, damage):
+    WindowBuffer(path).keep_structures("a", np.zeros((3, 4, 3), np.float32), np.ones((3, 3, 3), np.float32))
+    damage(path / "streams/a/boxes.npy")
+    with pytest.raises(InputError, match="boxes.npy: "):
+        WindowBuffer(path).boxes()
+    assert len(WindowBuffer(path).repair()) == 2
+    assert not WindowBuffer(path).has_structures("a")
+
+
 WRITER = """
 import sys, numpy as np
 from openmm_trajgan.buffer import WindowBuffer

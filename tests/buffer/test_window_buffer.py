@@ -255,6 +255,21 @@ def test_structures_of_all_streams_come_one_after_the_other(buffer):
     assert np.array_equal(buffer.structures(["a"]), frames[:2])
 
 
+def test_structures_keep_their_boxes(buffer):
+    positions, boxes = np.ones((2, 4, 3), np.float32), np.stack([np.diag([2.0, 3.0, 4.0]), np.diag([2.5, 3.0, 4.0])])
+    buffer.keep_structures("a", positions, boxes)
+    buffer.keep_structures("b", positions, boxes[::-1])
+    assert np.array_equal(buffer.boxes(), np.concatenate([boxes, boxes[::-1]]))
+    assert np.array_equal(buffer.boxes(["b"]), boxes[::-1])
+    for wrong in (boxes[:1], np.full_like(boxes, np.nan)):
+        with pytest.raises(InputError, match=r"^boxes: expected finite vectors \(2, 3, 3\) in nm, found \("):
+            buffer.keep_structures("c", positions, wrong)
+    buffer.keep_structures("c", positions)
+    assert buffer.boxes(["c"]) is None
+    with pytest.raises(InputError, match="all have a periodic box, found none in c"):
+        buffer.boxes()
+
+
 def test_the_frame_interval_is_recorded_once_and_seen_by_all(tmp_path):
     schema = FeatureSchema(names=("phi", "x"), units=("rad", "nm"), periods=(2 * math.pi, None))
     first, second = WindowBuffer(tmp_path / "buffer", schema), WindowBuffer(tmp_path / "buffer")

@@ -264,6 +264,21 @@ def test_the_default_box_of_a_system_without_one_is_not_used(chain):
     assert buffer.trajectories().values[0][0, 0] == pytest.approx(50.0, abs=0.1)
 
 
+def test_structures_of_a_periodic_system_keep_their_boxes(chain):
+    features = Distances([[0, 4], [0, 1]])
+    simulation, buffer = chain(n_copies=2, box=2.0), WindowBuffer(schema=features.schema)
+    positions = simulation.context.getState(positions=True).getPositions(asNumpy=True)._value
+    positions[4:] += [5.5, -4.4, 3.8]
+    simulation.context.setPositions(positions)
+    with WindowReporter(buffer, 1, features) as reporter:
+        simulation.reporters.append(reporter)
+        simulation.step(3)
+        simulation.context.setPeriodicBoxVectors(*(2.2 * np.eye(3)))
+        simulation.step(3)
+    assert buffer.boxes()[:, 0, 0] == pytest.approx([2.0, 2.0, 2.0, 2.2, 2.2, 2.2])
+    assert np.array_equal(features(buffer.structures(), buffer.boxes()), buffer.trajectories().values[0])
+
+
 def test_replicas_of_one_context_are_streams_of_their_own(chain, features):
     simulation, buffer = chain(n_copies=3), WindowBuffer(schema=features.schema)
     with WindowReporter(buffer, INTERVAL, features, stream="chain", n_replicas=3) as reporter:
