@@ -20,6 +20,7 @@ COMMANDS = {
     "backmap": "BackmapConfig",
     "audit": "AuditConfig",
 }
+_INTERRUPTED = "interrupted; commands that have --resume can continue"
 
 
 def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
@@ -49,7 +50,7 @@ def _command(workflow: Any, config_type: Any) -> Any:
             config = config_type.parse(given, file)
             typer.echo(config.to_yaml() if print_config else workflow.run(config))
         except KeyboardInterrupt:
-            _fail("interrupted; commands that have --resume can continue", 1)
+            _fail(_INTERRUPTED, 1)
         except Exception as error:
             if debug:
                 raise
@@ -103,15 +104,17 @@ def main() -> None:
     app.callback()(lambda: None)
     words = sys.argv[1:] or ["--help"]
     asked = next((word for word in words if word in COMMANDS), None)
-    for name, config_name in COMMANDS.items():
-        if asked in (None, name):  # the others need not be imported
-            workflow = import_module(f"openmm_trajgan.workflows.{name}")
-            config_type = getattr(workflow, config_name)
-            app.command(name)(_command(workflow, config_type))
-            words = _one_each(words, config_type) if asked else words
     usage_error: Any = typer.BadParameter.__base__  # typer shows it in a box of several lines
     try:
+        for name, config_name in COMMANDS.items():
+            if asked in (None, name):  # the others need not be imported
+                workflow = import_module(f"openmm_trajgan.workflows.{name}")
+                config_type = getattr(workflow, config_name)
+                app.command(name)(_command(workflow, config_type))
+                words = _one_each(words, config_type) if asked else words
         sys.exit(app(words, standalone_mode=False))
+    except KeyboardInterrupt:  # while a workflow was being imported
+        _fail(_INTERRUPTED, 1)
     except usage_error as error:
         text = " ".join(error.format_message().split()).rstrip(".")
         _fail(f"{text}; see trajgan {f'{asked} ' if asked else ''}--help", 2)

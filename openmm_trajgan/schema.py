@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -188,7 +188,8 @@ class FeatureTrajectories:
     Parameters
     ----------
     values
-        One float32 array ``(n_frames, n_features)`` per time series, in the units of the schema. Lengths may differ.
+        One float32 array ``(n_frames, n_features)`` per time series, in the units of the schema. Lengths may differ. Estimators of
+        deeptime take this list as it is.
     schema
         What the columns are.
     replicas
@@ -210,7 +211,7 @@ class FeatureTrajectories:
     (2, 8, 3)
     """
 
-    values: tuple[NDArray[np.float32], ...]
+    values: list[NDArray[np.float32]]
     schema: FeatureSchema
     replicas: tuple[str, ...] = ()
     provenance: Mapping[str, str] = field(default_factory=dict)
@@ -222,7 +223,7 @@ class FeatureTrajectories:
         replicas: Iterable[str] | None = None,
         provenance: Mapping[str, str] | None = None,
     ) -> None:
-        arrays = tuple(np.ascontiguousarray(series, dtype=np.float32) for series in values)
+        arrays = [np.ascontiguousarray(series, dtype=np.float32) for series in values]
         names = tuple(str(index) for index in range(len(arrays))) if replicas is None else tuple(replicas)
         if not arrays:
             raise InputError("expected at least one time series, found none")
@@ -269,16 +270,16 @@ class FeatureTrajectories:
             total.update(series.data)
         return total.hexdigest()
 
-    def select(self, replicas: Iterable[str]) -> "FeatureTrajectories":
-        """Return the series of the named replicas.
+    def select(self, replicas: str | Iterable[str]) -> "FeatureTrajectories":
+        """Return the series of the named replicas, or of the one that is named.
 
         Raises
         ------
         InputError
             If a name is unknown.
         """
-        wanted = list(replicas)
-        unknown = sorted(set(wanted) - set(self.replicas))
+        wanted = [replicas] if isinstance(replicas, str) else list(replicas)
+        unknown = [str(name) for name in wanted if name not in self.replicas]
         if unknown:
             raise InputError(f"no replica named {', '.join(unknown)}; there are {', '.join(self.replica_names)}")
         kept = [(name, series) for name, series in zip(self.replicas, self.values, strict=True) if name in wanted]
@@ -330,6 +331,15 @@ class FeatureTrajectories:
             reason = " ".join(str(error).split())
             raise InputError(f"{path}: not a complete openmm-trajgan trajectory file ({reason}); make it again") from error
         return cls(values, schema, replicas, provenance)
+
+
+@runtime_checkable
+class HasTrajectories(Protocol):
+    """Anything that gives its content as trajectories, such as a buffer."""
+
+    def trajectories(self) -> FeatureTrajectories:
+        """Return the content."""
+        ...
 
 
 def written_by() -> str:

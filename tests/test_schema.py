@@ -1,12 +1,14 @@
 import pickle
+import warnings
 
 import numpy as np
 import pytest
+from scipy.signal import lfilter
 
 from openmm_trajgan.buffer import WindowBuffer
 from openmm_trajgan.errors import InputError
 from openmm_trajgan.features import RMSD, CollectiveVariable, Torsions
-from openmm_trajgan.schema import FeatureSchema
+from openmm_trajgan.schema import FeatureSchema, FeatureTrajectories
 
 SCHEMA = FeatureSchema(names=("x",), units=("nm",), periods=(None,), frame_interval=0.5)
 
@@ -38,3 +40,27 @@ def test_a_schema_survives_being_written_and_copied():
     ):
         assert again == SCHEMA
         assert again.digest == SCHEMA.digest
+
+
+def test_one_name_is_one_replica():
+    series = [np.full((3, 1), index) for index in range(12)]
+    data = FeatureTrajectories(series, SCHEMA)
+    buffer = WindowBuffer.from_trajectories(data)
+    for found in (data.select("10"), data.select(["10"]), buffer.trajectories("10")):
+        assert [one.tolist() for one in found] == [[[10.0]] * 3]
+    for ask in (lambda: data.select([0]), lambda: buffer.windows(2, [0])):
+        with pytest.raises(InputError, match="named 0; there are 0, 1, "):
+            ask()
+
+
+def test_deeptime_takes_two_trajectories_for_two():
+    """The slowest process of two autoregressive series, 19.5 frames; two arrays in a tuple deeptime would take for pairs."""
+    rng = np.random.default_rng(0)
+    noise = rng.normal(size=(2, 20_000))
+    series = np.array([lfilter([1.0], [1.0, -0.95], one) for one in noise])
+    data = FeatureTrajectories(series[..., None], SCHEMA)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from deeptime.decomposition import TICA
+    timescale = TICA(lagtime=5).fit_fetch(data.values).timescales(lagtime=5)[0]
+    assert timescale == pytest.approx(-1 / np.log(0.95), rel=5 * (2 * 19.5 / 40_000) ** 0.5)  # five standard errors

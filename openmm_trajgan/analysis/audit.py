@@ -19,7 +19,7 @@ from openmm_trajgan.analysis.metric import NOUNS, Group
 from openmm_trajgan.analysis.support import data_warnings, listed, missing_numbers
 from openmm_trajgan.analysis.verdict import FAILING, SIGNIFICANCE, FigureOfMerit, GroupVerdict, group_verdict, length_in_words
 from openmm_trajgan.analysis.yardstick import BLOCK_RELAXATIONS, Yardstick
-from openmm_trajgan.arguments import require_positive
+from openmm_trajgan.arguments import require_positive, whole_number
 from openmm_trajgan.errors import InputError
 from openmm_trajgan.schema import FeatureTrajectories
 from openmm_trajgan.storage import replacing
@@ -296,8 +296,9 @@ def audit(
     sets = {"reference": as_trajectories(reference, "reference"), "generated": as_trajectories(generated, "generated")}
     if train is not None:
         sets["train"] = as_trajectories(train, "train")
-    if not (isinstance(seed, int) and 0 <= seed < 2**32):
-        raise InputError(f"seed: expected an integer in [0, 2³²), found {seed!r}")
+    seed = whole_number(seed, "seed", 0)
+    if seed >= 2**32:
+        raise InputError(f"seed: expected a whole number below 2³², found {seed}")
     require_positive(temperature, "temperature", "kelvin")
     if baselines and train is None:
         raise InputError("baselines: they are fitted on the training data; give it, train= or --train")

@@ -1,22 +1,13 @@
 """What the functions of this package take as data: trajectories, buffers, arrays, Universes."""
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from openmm_trajgan.errors import InputError
-from openmm_trajgan.schema import FeatureSchema, FeatureTrajectories
-
-
-class HasTrajectories(Protocol):
-    """Anything that gives its content as trajectories, such as a buffer."""
-
-    def trajectories(self) -> FeatureTrajectories:
-        """Return the content."""
-        ...
-
+from openmm_trajgan.schema import FeatureSchema, FeatureTrajectories, HasTrajectories
 
 Source = FeatureTrajectories | HasTrajectories | NDArray[Any] | list[NDArray[Any]] | Any
 """Trajectories, a buffer, one array ``(n_frames, n_features)``, a list of them or ``(n_trajectories, n_frames, n_features)``, or
@@ -96,8 +87,10 @@ def _from_universe(source: Any, label: str) -> FeatureTrajectories:
     quads = np.array([indices for _, _, indices in torsions])
     trajectory = atoms.universe.trajectory
     values = np.empty((len(trajectory), len(quads)), dtype=np.float32)
+    origins = np.zeros(len(trajectory), int)  # which of several generated trajectories
     for frame, timestep in enumerate(trajectory):
         positions, dimensions = atoms.universe.atoms.positions, timestep.dimensions
+        origins[frame] = timestep.data.get("trajectory", 0)
         box = dimensions if dimensions is not None and dimensions[:3].all() else None
         values[frame] = calc_dihedrals(*(positions[quads[:, corner]] for corner in range(4)), box=box)
     schema = FeatureSchema(
@@ -108,7 +101,7 @@ def _from_universe(source: Any, label: str) -> FeatureTrajectories:
         atoms=tuple(indices for _, _, indices in torsions),
         frame_interval=float(trajectory.dt) if len(trajectory) > 1 else None,
     )
-    return FeatureTrajectories([values], schema)
+    return FeatureTrajectories(np.split(values, np.flatnonzero(np.diff(origins)) + 1), schema)
 
 
 def _torsion_names(torsions: list[tuple[str, Any, tuple[int, ...]]]) -> tuple[str, ...]:

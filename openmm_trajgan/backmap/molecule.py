@@ -92,7 +92,13 @@ def reference_of(molecule: MDAnalysis.Universe, reference: Any, frame_interval: 
         same = without_frames(molecule)
         same.trajectory = reference.trajectory.copy()
         return same
-    positions = _ANGSTROM * np.asarray(reference.structures() if hasattr(reference, "structures") else reference)
+    try:
+        positions = _ANGSTROM * np.asarray(reference.structures() if hasattr(reference, "structures") else reference, np.float64)
+    except (TypeError, ValueError):
+        raise InputError(
+            f"reference: expected an MDAnalysis Universe, a window buffer or positions in nm, found a {type(reference).__name__}; "
+            "open files with MDAnalysis.Universe(topology, trajectory)"
+        ) from None
     _require_atoms(positions.shape, n_atoms)
     own = getattr(getattr(reference, "schema", None), "frame_interval", None) or frame_interval
     options = dimensions_of(reference.boxes() if hasattr(reference, "boxes") else None)

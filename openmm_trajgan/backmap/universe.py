@@ -39,7 +39,7 @@ def to_universe(
     method: str | None = None,
     trajectory: int | None = None,
     seed: int = 0,
-    relax: bool | Sequence[str | Path] | openmm.System = False,
+    relax: bool | str | Path | Sequence[str | Path] | openmm.System = False,
 ) -> MDAnalysis.Universe:
     """Build structures for generated features and hand them over as a Universe.
 
@@ -69,8 +69,8 @@ def to_universe(
         Of what the backmapper draws; a trajectory comes out the same alone and among all.
     relax
         Whether to repair frames that clash, and only these, by `Relax`, some 20 ms each. True takes the force field
-        ``amber14/protein.ff14SB.xml``, which comes with OpenMM; a list of other files, or the openmm.System of the molecule alone,
-        such as ``simulation.system``, takes the place of it. No frame is dropped;
+        ``amber14/protein.ff14SB.xml``, which comes with OpenMM; another file, a list of files, or the openmm.System of the
+        molecule alone, such as ``simulation.system``, takes the place of it. No frame is dropped;
         ``universe.trajectory.provenance["relaxed"]`` tells how many were repaired, and how far they and their features moved,
         ``ts.data["repaired"]`` and ``ts.data["moved"]`` (nm) tell it of each frame.
 
@@ -145,7 +145,10 @@ def to_universe(
 
 
 def _relaxing(
-    relax: bool | Sequence[str | Path] | openmm.System, choice: Choice, featurizer: Featurizer, whole: MDAnalysis.Universe
+    relax: bool | str | Path | Sequence[str | Path] | openmm.System,
+    choice: Choice,
+    featurizer: Featurizer,
+    whole: MDAnalysis.Universe,
 ) -> tuple[Relax, str]:
     """Return what repairs, and the name of its force field."""
     if choice.method not in _WITH_CLASHES:
@@ -155,6 +158,8 @@ def _relaxing(
         )
     if isinstance(relax, openmm.System):
         return Relax(relax, featurizer, whole), "an openmm.System"
+    if isinstance(relax, str | Path):
+        relax = (relax,)
     files = FORCE_FIELD if relax is True else tuple(map(str, relax))  # type: ignore[arg-type]  # False does not come here
     return Relax(force_field_system(whole, files), featurizer, whole), ", ".join(files)
 

@@ -1,5 +1,6 @@
 """Frames to windows."""
 
-from openmm_trajgan.buffer.window_buffer import WindowBuffer, Windows
+from openmm_trajgan.buffer.window_buffer import WindowBuffer
+from openmm_trajgan.buffer.window_population import Windows
 
 __all__ = ["WindowBuffer", "Windows"]

@@ -36,10 +36,11 @@ from numpy.typing import NDArray
 from openmm_trajgan.buffer.base import FrameRows, frame_dtype
 from openmm_trajgan.buffer.locks import StreamLocks
 from openmm_trajgan.buffer.shard import Shard, ShardReader, ShardSegment, write_sealed
+from openmm_trajgan.buffer.structure_files import StructureFiles
 from openmm_trajgan.errors import InputError
 from openmm_trajgan.schema import FORMAT_VERSION, FeatureSchema, require_known_version, written_by
 from openmm_trajgan.storage import replacing, sync_folder
-from openmm_trajgan.untrusted import map_npy, parse_json
+from openmm_trajgan.untrusted import parse_json
 
 BYTES_PER_SHARD = 32 * 2**20  # large, so that windows of 10⁸ frames are drawn from files that all stay open
 _OPEN_FILES = 128
@@ -301,11 +302,7 @@ class ShardStore:
 
     def _broken(self, stream: str) -> Iterator[Path]:
         """Shards that cannot be read, and those after them in the same segment, which would not follow on anything."""
-        try:
-            self.boxes(stream)
-            self.structures(stream)
-        except InputError:  # structures whose boxes are lost would be taken for some without
-            yield from (path for path in self._structure_files(stream) if path.exists())
+        yield from self._structures(stream).broken()
         expected: dict[int, int | None] = {}  # first frame of the next shard by segment; None after a broken one
         for segment, first, path in self._files(stream):
             n_frames = None
@@ -317,38 +314,20 @@ class ShardStore:
             if n_frames is None:
                 yield path
 
-    def _structure_files(self, stream: str) -> tuple[Path, Path]:
-        folder = self._folder(stream)
-        return folder / "structures.npy", folder / "boxes.npy"
+    def _structures(self, stream: str) -> StructureFiles:
+        return StructureFiles(self._folder(stream))
 
     def keep_structures(self, stream: str, positions: NDArray[np.float32], boxes: NDArray[np.float32] | None) -> None:
         """See `FrameStore`."""
-        structures, beside = self._structure_files(stream)
-        if structures.exists():
-            return
-        structures.parent.mkdir(parents=True, exist_ok=True)
-        beside.unlink(missing_ok=True)  # left by a write that was cut short
-        for path, values in ((beside, boxes), (structures, positions)):  # structures are never there without their boxes
-            if values is not None:
-                with replacing(path) as file:
-                    np.save(file, values, allow_pickle=False)
+        self._structures(stream).keep(positions, boxes)
 
     def structures(self, stream: str) -> NDArray[np.float32] | None:
         """See `FrameStore`."""
-        path, _ = self._structure_files(stream)
-        return _stored(path, "positions (n_structures, n_atoms, 3)")
+        return self._structures(stream).positions()
 
     def boxes(self, stream: str) -> NDArray[np.float32] | None:
         """See `FrameStore`."""
-        structures, path = self._structure_files(stream)
-        positions, boxes = self.structures(stream), _stored(path, "box vectors (n_structures, 3, 3)")
-        if positions is None or boxes is None:
-            return None
-        if boxes.shape != (len(positions), 3, 3):
-            raise InputError(
-                f"{path}: expected boxes {(len(positions), 3, 3)} of the structures in {structures.name}, found {boxes.shape}"
-            )
-        return boxes
+        return self._structures(stream).boxes()
 
     def labels(self) -> dict[str, str | float]:
         """See `FrameStore`."""
@@ -377,19 +356,6 @@ class ShardStore:
         for stream in list(self._open):
             self._seal(stream)
         self._locks.release()
-
-
-def _stored(path: Path, what: str) -> NDArray[np.float32] | None:
-    """Return an array of vectors from a file, or None if there is none."""
-    try:
-        values = map_npy(path)
-    except FileNotFoundError:
-        return None
-    except ValueError as error:
-        raise InputError(f"{path}: damaged structures ({error}); restore the file, or remove it") from error
-    if values.ndim != 3 or values.shape[2] != 3 or values.dtype != np.float32:
-        raise InputError(f"{path}: expected float32 {what}, found {values.dtype} {values.shape}")
-    return values
 
 
 def _free_name(path: Path, kind: str) -> Path:

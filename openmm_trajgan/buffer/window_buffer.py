@@ -9,65 +9,12 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from openmm_trajgan.buffer.base import FrameStore, Segment, frame_dtype
+from openmm_trajgan.buffer.base import FrameStore, frame_dtype
 from openmm_trajgan.buffer.memory import MemoryStore
 from openmm_trajgan.buffer.shards import ShardStore
+from openmm_trajgan.buffer.window_population import Windows
 from openmm_trajgan.errors import InputError
 from openmm_trajgan.schema import FeatureSchema, FeatureTrajectories
-
-
-class Windows:
-    """Every window of one length that the frames of a buffer hold, as a population to draw from.
-
-    A snapshot: frames appended later are not in it.
-
-    Parameters
-    ----------
-    segments
-        Where windows may be cut, each without a gap.
-    length
-        Frames per window.
-    n_features
-        Features per frame.
-
-    Attributes
-    ----------
-    streams : tuple of str
-        Stream of every segment that windows are cut from.
-    """
-
-    def __init__(self, segments: Iterable[tuple[str, Segment]], length: int, n_features: int) -> None:
-        pairs = [(stream, segment) for stream, segment in segments if segment.n_frames >= length]
-        self.streams = tuple(stream for stream, _ in pairs)
-        kept = [segment for _, segment in pairs]
-        self.length = length
-        self.n_features = n_features
-        self._segments = kept
-        self._ends = np.cumsum([segment.n_frames - length + 1 for segment in kept])
-
-    def __len__(self) -> int:
-        return int(self._ends[-1]) if len(self._ends) else 0
-
-    def sample(self, n: int, rng: np.random.Generator) -> NDArray[np.float32]:
-        """Draw `n` windows with replacement, each window of the population equally likely.
-
-        Returns
-        -------
-        numpy.ndarray
-            ``(n, length, n_features)``, units of the schema.
-        """
-        return self.draw(n, rng)[0]
-
-    def draw(self, n: int, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Draw windows as `sample` does, and return with them the numbers of the segments they come from, ``(n,)``."""
-        chosen = rng.integers(len(self), size=n)
-        indices = np.searchsorted(self._ends, chosen, side="right")
-        windows = np.empty((n, self.length, self.n_features), np.float32)
-        for row, (index, window) in enumerate(zip(indices.tolist(), chosen.tolist(), strict=True)):
-            segment = self._segments[index]
-            start = window - (int(self._ends[index - 1]) if index else 0)
-            windows[row] = segment.read(start, start + self.length)["features"]
-        return windows, indices
 
 
 class WindowBuffer:
@@ -258,7 +205,7 @@ class WindowBuffer:
         self._ends.clear()
         return tuple(self._store.repair())
 
-    def windows(self, length: int, streams: Iterable[str] | None = None) -> Windows:
+    def windows(self, length: int, streams: str | Iterable[str] | None = None) -> Windows:
         """Return the population of windows of `length` frames, from the given streams or from all.
 
         Raises
@@ -278,7 +225,7 @@ class WindowBuffer:
             )
         return windows
 
-    def trajectories(self, streams: Iterable[str] | None = None) -> FeatureTrajectories:
+    def trajectories(self, streams: str | Iterable[str] | None = None) -> FeatureTrajectories:
         """Load the segments of the given streams, or of all, as time series; `replicas` holds the stream names.
 
         Raises
@@ -323,7 +270,7 @@ class WindowBuffer:
         """Whether a stretch of all-atom positions was kept for the stream."""
         return self._store.structures(stream) is not None
 
-    def structures(self, streams: Iterable[str] | None = None) -> NDArray[np.float32]:
+    def structures(self, streams: str | Iterable[str] | None = None) -> NDArray[np.float32]:
         """Return all-atom positions kept of the given streams, or of all, one after the other, ``(n_structures, n_atoms, 3)``, nm.
 
         Raises
@@ -347,7 +294,7 @@ class WindowBuffer:
             "or pass reference positions"
         )
 
-    def boxes(self, streams: Iterable[str] | None = None) -> NDArray[np.float32] | None:
+    def boxes(self, streams: str | Iterable[str] | None = None) -> NDArray[np.float32] | None:
         """Return the box vectors of what `structures` returns, ``(n_structures, 3, 3)``, nm; None if they have none.
 
         Raises
@@ -386,12 +333,12 @@ class WindowBuffer:
                 )
         self._store.set_labels(known)
 
-    def _known(self, streams: Iterable[str] | None) -> tuple[str, ...]:
+    def _known(self, streams: str | Iterable[str] | None) -> tuple[str, ...]:
         known = self.streams
         if streams is None:
             return known
-        wanted = tuple(streams)
-        unknown = sorted(set(wanted) - set(known))
+        wanted = (streams,) if isinstance(streams, str) else tuple(streams)
+        unknown = [str(name) for name in wanted if name not in known]
         if unknown:
             raise InputError(f"no stream named {', '.join(unknown)}; there are {', '.join(known) or 'none'}")
         return wanted

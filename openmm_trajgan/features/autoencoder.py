@@ -6,6 +6,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from openmm_trajgan.arguments import whole_number
 from openmm_trajgan.errors import InputError
 from openmm_trajgan.features.base import Featurizer
 from openmm_trajgan.features.latent import (
@@ -63,7 +64,7 @@ class Autoencoder(Decodable):
         features
             The featurizer that made the data.
         training
-            Trajectories, or arrays ``(n_frames, n_features)`` in the units of `features.schema`.
+            Trajectories, a buffer of them, or arrays ``(n_frames, n_features)`` in the units of `features.schema`.
         n_components
             Dimension of the latent.
         hidden
@@ -80,6 +81,8 @@ class Autoencoder(Decodable):
         InputError
             If the data do not fit the features or hold fewer than 10 frames, or the latent is no smaller than the features.
         """
+        n_components, seed = whole_number(n_components, "n_components"), whole_number(seed, "seed", 0)
+        hidden, epochs = tuple(whole_number(width, "hidden") for width in hidden), whole_number(epochs, "epochs")
         settings = (cls.__name__, n_components, hidden, epochs, seed)
         series, fingerprint = training_series(features, training, *settings)
         circle = CirclePoints(features.schema)

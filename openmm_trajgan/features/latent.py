@@ -21,12 +21,19 @@ from openmm_trajgan.errors import InputError
 from openmm_trajgan.features.base import Featurizer, FloatArray
 from openmm_trajgan.features.from_schema import from_schema
 from openmm_trajgan.features.periodic import CirclePoints
-from openmm_trajgan.schema import FORMAT_VERSION, FeatureSchema, FeatureTrajectories, require_known_version, written_by
+from openmm_trajgan.schema import (
+    FORMAT_VERSION,
+    FeatureSchema,
+    FeatureTrajectories,
+    HasTrajectories,
+    require_known_version,
+    written_by,
+)
 from openmm_trajgan.storage import replacing
 from openmm_trajgan.untrusted import parse_json, read_npz
 
 Doubles: TypeAlias = NDArray[np.float64]
-TrainingData: TypeAlias = FeatureTrajectories | Iterable[ArrayLike]
+TrainingData: TypeAlias = FeatureTrajectories | HasTrajectories | Iterable[ArrayLike]
 
 _FORMAT = "openmm-trajgan latent"
 _UNCHANGING = "training data: expected features that change, found one value in all frames; collect more"
@@ -230,7 +237,7 @@ class PCA(_Linear, Decodable):
         features
             The featurizer that made the data.
         training
-            Trajectories, or arrays ``(n_frames, n_features)`` in the units of `features.schema`.
+            Trajectories, a buffer of them, or arrays ``(n_frames, n_features)`` in the units of `features.schema`.
         n_components
             Dimension of the latent, largest variance first.
         standardize
@@ -244,7 +251,8 @@ class PCA(_Linear, Decodable):
             If the data do not fit the features, do not change, are too few for so many components, or mix units without
             `standardize`.
         """
-        series, fingerprint = training_series(features, training, cls.__name__, n_components, standardize)
+        n_components = whole_number(n_components, "n_components")
+        series, fingerprint = training_series(features, training, cls.__name__, n_components, bool(standardize))
         circle = CirclePoints(features.schema)
         if len(set(circle.units)) > 1 and not standardize:
             units = ", ".join(sorted({unit or "none" for unit in circle.units}))
@@ -285,7 +293,7 @@ class _TimeLagged(_Linear):
         features
             The featurizer that made the data; with many features, fitting on a `PCA` of them keeps noise out of the slow axes.
         training
-            Trajectories, or arrays ``(n_frames, n_features)`` in the units of `features.schema`.
+            Trajectories, a buffer of them, or arrays ``(n_frames, n_features)`` in the units of `features.schema`.
         n_components
             Dimension of the latent, slowest first.
         lag
@@ -298,7 +306,7 @@ class _TimeLagged(_Linear):
         InputError
             If the data do not fit the features, no series is longer than the lag, or the data have too few dimensions.
         """
-        lag = whole_number(lag, "lag")
+        n_components, lag = whole_number(n_components, "n_components"), whole_number(lag, "lag")
         series, fingerprint = training_series(features, training, cls.__name__, n_components, lag)
         circle = CirclePoints(features.schema)
         points = [circle.points(values) for values in series if len(values) > lag]
@@ -345,6 +353,8 @@ def _signed(axes: Doubles) -> Doubles:
 
 def training_series(features: Featurizer, training: TrainingData, *settings: Any) -> tuple[list[Doubles], str]:
     """Check the data; return the series in float64 and six digits that stand for them and for the settings."""
+    if isinstance(training, HasTrajectories):
+        training = training.trajectories()
     if isinstance(training, FeatureTrajectories):
         features.schema.require_same(training.schema, "the featurizer", "the training data")
     trajectories = training if isinstance(training, FeatureTrajectories) else FeatureTrajectories(training, features.schema)

@@ -48,15 +48,13 @@ def given_frames(
     n_trajectories, n_frames, n_features = shape
     frames = np.full(shape, np.nan, np.float32)
     if given is not None:
-        whole = np.asarray(given, dtype=np.float32)
+        whole = _numbers("given", given)
         if whole.shape not in (shape, shape[1:]):
             raise InputError(f"given: expected shape {shape[1:]} or {shape}, found {whole.shape}")
         if np.isinf(whole).any():
             raise InputError(f"given: expected finite values, or NaN for what is to be drawn, found {whole[np.isinf(whole)][0]}")
         frames[:] = whole
-    parts = {
-        name: np.atleast_2d(np.asarray(part, np.float32)) for name, part in (("start", start), ("end", end)) if part is not None
-    }
+    parts = {name: np.atleast_2d(_numbers(name, part)) for name, part in (("start", start), ("end", end)) if part is not None}
     for name, part in parts.items():
         n_given = part.shape[-2]
         if part.shape not in ((n_given, n_features), (n_trajectories, n_given, n_features)) or n_given > n_frames:
@@ -75,3 +73,11 @@ def given_frames(
                 f"found {n_frames}; train with a longer window_length"
             )
     return frames
+
+
+def _numbers(name: str, values: ArrayLike) -> NDArray[np.float32]:
+    try:
+        return np.asarray(values, np.float32)
+    except (TypeError, ValueError):
+        found = type(values).__name__
+        raise InputError(f"{name}: expected an array of numbers, a row of features for each frame, found a {found}") from None

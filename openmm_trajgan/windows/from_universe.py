@@ -71,13 +71,15 @@ def from_universe(
     offset = 0 if end is None else end[1] + step
     recorder.begin(offset, frame_interval, time=0.0)
     recorder.new_segment()
-    last_time = spacing = None
+    last_time = spacing = trajectory_of_last = None
     for timestep in trajectory[::step]:
         if last_time is not None:
             spacing = timestep.time - last_time if spacing is None else spacing
             if abs(timestep.time - last_time - spacing) > abs(spacing) / 2:  # less is rounding, files store float32
                 recorder.new_segment()
-        last_time = timestep.time
+        if timestep.data.get("trajectory") != trajectory_of_last:  # of several generated ones
+            recorder.new_segment()
+        last_time, trajectory_of_last = timestep.time, timestep.data.get("trajectory")
         dimensions = timestep.dimensions
         periodic = dimensions is not None and dimensions[:3].all()
         box = triclinic_vectors(dimensions) * _NM_PER_ANGSTROM if periodic else None

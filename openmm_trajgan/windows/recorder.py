@@ -170,7 +170,7 @@ class FrameRecorder:
                 f"step {step} ({time:g} ps), stream {self._streams[replica]!r}: Particle position is NaN or infinite "
                 f"(atom {atom}); the simulation blew up, nothing of this frame was stored"
             )
-        values = self._features(frames if n_replicas > 1 else positions, box).reshape(n_replicas, -1)
+        values = np.asarray(self._features(frames if n_replicas > 1 else positions, box)).reshape(n_replicas, -1)
         if not math.isfinite(values.sum()):
             replica, column = np.argwhere(~np.isfinite(values))[0]
             raise NonFiniteError(

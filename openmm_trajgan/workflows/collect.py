@@ -262,6 +262,11 @@ def collect_stored(topology: Path, trajectories: list[Path], out: Path, kind: st
     except (OSError, ValueError, TypeError, EOFError, IndexError) as error:  # IndexError: a PDB file without atoms
         files = ", ".join(map(str, (topology, *trajectories)))
         raise InputError(f"{files}: cannot be read together ({first_line(error)})") from error
+    if atoms.n_atoms != len(universes[0].atoms):
+        raise InputError(
+            f"{topology}: mdtraj reads {atoms.n_atoms} atoms and MDAnalysis {len(universes[0].atoms)}; "
+            "leave one of alternate locations of each atom"
+        )
     features: Featurizer = Torsions.backbone(atoms) if kind == "torsions" else Distances.alpha_carbons(atoms)
     buffer = WindowBuffer(out, schema=features.schema)
     with progress_bar(len(universes), "reading", "trajectory") as bar:

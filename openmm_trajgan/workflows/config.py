@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import Any, Self
+from typing import Any, Self, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -22,7 +22,7 @@ def Argument(default: Any = ..., *, description: str) -> Any:
 class WorkflowConfig(BaseModel):
     """Base of the configurations; every field has a description, with its unit, which the command line shows."""
 
-    model_config = ConfigDict(extra="forbid", validate_default=True)
+    model_config = ConfigDict(extra="forbid", validate_default=True, coerce_numbers_to_str=True)
 
     @classmethod
     def parse(cls, values: dict[str, Any], file: Path | None = None) -> Self:
@@ -35,7 +35,7 @@ class WorkflowConfig(BaseModel):
         """
         merged: dict[str, Any] = {}
         if file is not None:
-            merged.update(_read_yaml(file))
+            merged.update(cls._options(_read_yaml(file)))
         merged.update(values)
         try:
             return cls.model_validate(merged)
@@ -49,6 +49,15 @@ class WorkflowConfig(BaseModel):
             elif name:
                 text = f"{text}, found {first['input']!r}"
             raise InputError(f"{name}{': ' if name else ''}{text}; see --help") from error
+
+    @classmethod
+    def _options(cls, written: dict[str, Any]) -> dict[str, Any]:
+        """Take names as the command line spells them too, and one value where several may stand."""
+        options = {name.replace("-", "_"): value for name, value in written.items()}
+        for name, value in options.items():
+            if name in cls.model_fields and get_origin(cls.model_fields[name].annotation) is list and not isinstance(value, list):
+                options[name] = [value]
+        return options
 
     @classmethod
     def mark(cls) -> str:

@@ -1,5 +1,6 @@
 """Conditions of replicas: as a user gives them, as a buffer holds them, and as numbers for the networks."""
 
+import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -31,13 +32,19 @@ def labels_by_replica(labels: Mapping[str, Label] | Sequence[Label] | None, repl
     Raises
     ------
     InputError
-        If a replica has no label, or one that is neither a number nor a text.
+        If a replica has no label, or one that is neither a number nor a text, or the order of the replicas is not what one would
+        expect.
     """
     if labels is None:
         return None
     if not isinstance(labels, Mapping):
         if len(labels) != len(replicas):
             raise InputError(f"labels: expected one for each of {len(replicas)} replicas, found {len(labels)}")
+        if list(replicas) == sorted(replicas) != sorted(replicas, key=_by_number):
+            raise InputError(
+                f"labels: replicas are sorted as text, {', '.join(replicas[:4])} …; give labels by name, "
+                f"labels={{{replicas[0]!r}: …}}, or number replicas with leading zeros"
+            )
         labels = dict(zip(replicas, labels, strict=True))
     missing = [replica for replica in replicas if replica not in labels]
     if missing:
@@ -46,6 +53,11 @@ def labels_by_replica(labels: Mapping[str, Label] | Sequence[Label] | None, repl
         if not isinstance(labels[replica], str | int | float | np.number):
             raise InputError(f"labels: expected a number or a text for {replica!r}, found {labels[replica]!r}")
     return {replica: str(label) if isinstance(label := labels[replica], str) else float(label) for replica in replicas}
+
+
+def _by_number(name: str) -> list[str | int]:
+    """Sort 2 before 10."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)]
 
 
 def encoded_labels(

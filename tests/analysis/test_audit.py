@@ -116,7 +116,7 @@ def test_json_is_complete_and_the_same_for_a_seed(wells, tmp_path, coarse):
     held_out, train = wells(1, n_frames=3000), wells(2, n_frames=3000)
     generated = FeatureTrajectories(wells(3).values, held_out.schema, None, {"model": "a.trajgan"})
     for name in ("one", "two"):
-        audit(held_out, generated, train, seed=5).to_json(tmp_path / name)
+        audit(held_out, generated, train, seed=np.int64(5)).to_json(tmp_path / name)
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
     content = json.loads((tmp_path / "one").read_text())
     assert (content["format"], content["version"], content["seed"]) == ("openmm-trajgan audit", 2, 5)
@@ -218,8 +218,10 @@ def test_what_is_wrong_is_said(md, ou, line):
         audit(FeatureTrajectories([np.ones((9, 1))], line), ou(1))
     with pytest.raises(InputError, match=r"no feature named chi"):
         audit(md[0], md[0], pairs=[("phi", "chi")])
-    with pytest.raises(InputError, match=r"seed: expected an integer in \[0, 2³²\), found -1"):
+    with pytest.raises(InputError, match="seed: expected a whole number from 0 on, found -1"):
         audit(md[0], md[0], seed=-1)
+    with pytest.raises(InputError, match="seed: expected a whole number below 2³², found 4294967296"):
+        audit(md[0], md[0], seed=2**32)
     for temperature in (0, np.inf, "300"):
         with pytest.raises(InputError, match=f"temperature: expected a positive number of kelvin, found {temperature!r}"):
             audit(md[0], md[0], temperature=temperature)

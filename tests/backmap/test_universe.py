@@ -163,6 +163,12 @@ def test_every_kind_of_reference_gives_the_same(universe, generated, topology, r
     np.testing.assert_allclose(all_positions(to_universe(generated, topology, stored)), all_positions(universe), atol=1e-4)
 
 
+@pytest.mark.parametrize("wrong", ["md.dcd", [[[0.0, 0.0]], [[1.0]]]])
+def test_what_is_no_reference_is_refused_in_one_line(generated, topology, wrong):
+    with pytest.raises(InputError, match="^reference: expected an MDAnalysis Universe, a window buffer or pos.* found a"):
+        to_universe(generated, topology, wrong)
+
+
 def test_structures_of_a_buffer_come_back_in_their_boxes(topology, reference):
     features = Distances([[0, 10], [4, 18]])
     boxes = np.array([[2.0, 0.0, 0.0], [0.6, 1.9, 0.0], [-0.5, 0.4, 1.8]]) * np.linspace(1, 1.2, len(reference))[:, None, None]

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from deeptime.decomposition import TICA as DeeptimeTICA
 
+from openmm_trajgan.buffer import WindowBuffer
 from openmm_trajgan.errors import InputError, SchemaMismatchError
 from openmm_trajgan.features import PCA, TICA, VAMP, Autoencoder, Distances, Latent, Torsions
 from openmm_trajgan.schema import FeatureSchema, FeatureTrajectories
@@ -187,14 +188,23 @@ def test_trajectories_keep_their_names_and_time(data, latents):
         latents["TICA"].transform_trajectories(FeatureTrajectories([np.zeros((3, 2))], TORSIONS.schema))
 
 
+@pytest.mark.parametrize("fit", [PCA.fit, lambda *data: TICA.fit(*data, lag=np.int64(1))])
+def test_buffers_and_numpy_integers_are_as_good(fit, data, tmp_path):
+    trajectories = FeatureTrajectories(data, PAIRS.schema.with_frame_interval(1.0))
+    made = fit(PAIRS, WindowBuffer.from_trajectories(trajectories), np.int64(2))
+    made.save(tmp_path / "latent.npz")
+    assert np.array_equal(made(np.zeros((12, 3))), fit(PAIRS, trajectories, 2)(np.zeros((12, 3))))
+
+
 def test_wrong_data_are_refused(data):
     with pytest.raises(SchemaMismatchError, match="the training data has other features than the featurizer"):
         PCA.fit(PAIRS, FeatureTrajectories([np.zeros((3, 2))], TORSIONS.schema))
     with pytest.raises(InputError, match=r"expected shape \(n_frames, 4\), found \(9, 3\)"):
         PCA.fit(PAIRS, [np.zeros((9, 3))])
-    for n_components in (0, 5):
-        with pytest.raises(InputError, match=f"n_components: expected 1 to 4, as many as the data allow, found {n_components}"):
-            PCA.fit(PAIRS, data, n_components)
+    with pytest.raises(InputError, match="n_components: expected 1 to 4, as many as the data allow, found 5"):
+        PCA.fit(PAIRS, data, 5)
+    with pytest.raises(InputError, match="n_components: expected a positive whole number, found 0"):
+        TICA.fit(PAIRS, data, 0, lag=1)
     with pytest.raises(InputError, match="expected 1 to 3999 frames, the longest series has 4000, found 4000"):
         TICA.fit(PAIRS, data, lag=4000)
     with pytest.raises(InputError, match=r"lag: expected a positive whole number, found 1\.5"):

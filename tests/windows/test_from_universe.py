@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 from openmm import app
 
+from openmm_trajgan.backmap import to_universe
 from openmm_trajgan.buffer import WindowBuffer
 from openmm_trajgan.errors import InputError, NonFiniteError, StreamExistsError
-from openmm_trajgan.features import Distances
+from openmm_trajgan.features import CollectiveVariable, Distances
+from openmm_trajgan.schema import FeatureSchema, FeatureTrajectories
 from openmm_trajgan.windows.from_universe import from_universe
 from openmm_trajgan.windows.reporter import WindowReporter
 
@@ -96,6 +98,18 @@ def test_a_jump_of_the_times_in_the_file_begins_a_new_segment(tmp_path):
     from_universe(universe, PAIR, buffer)
     assert buffer.schema.frame_interval == 7.0
     assert [len(series) for series in buffer.trajectories()] == [5]
+
+
+def test_generated_trajectories_stay_apart():
+    schema = FeatureSchema(
+        names=("x", "y"), units=("nm", "nm"), periods=(None, None), kinds=("position", "position"), frame_interval=0.5
+    )
+    generated = FeatureTrajectories([np.zeros((30, 2)), np.ones((20, 2))], schema)
+    along_x = CollectiveVariable(lambda positions, _: positions[:, 0], ["x"], ["nm"])
+    buffer = WindowBuffer(schema=along_x.schema)
+    from_universe(to_universe(generated), along_x, buffer)
+    assert [np.unique(series).tolist() for series in buffer.trajectories()] == [[0.0], [1.0]]
+    assert buffer.segment_lengths == [30, 20]
 
 
 def test_wrong_input_is_refused():

@@ -264,6 +264,21 @@ def test_the_default_box_of_a_system_without_one_is_not_used(chain):
     assert buffer.trajectories().values[0][0, 0] == pytest.approx(50.0, abs=0.1)
 
 
+def test_a_featurizer_may_return_a_list(chain, features):
+    class Listed:
+        schema = features.schema
+
+        def __call__(self, positions, box):
+            return features(positions, box).tolist()
+
+    buffers = [WindowBuffer(schema=features.schema) for _ in range(2)]
+    simulation = chain()
+    for buffer, each in zip(buffers, (features, Listed()), strict=True):
+        simulation.reporters.append(WindowReporter(buffer, INTERVAL, each))
+    simulation.step(20)
+    assert np.array_equal(buffers[0].trajectories().values[0], buffers[1].trajectories().values[0])
+
+
 def test_structures_of_a_periodic_system_keep_their_boxes(chain):
     features = Distances([[0, 4], [0, 1]])
     simulation, buffer = chain(n_copies=2, box=2.0), WindowBuffer(schema=features.schema)

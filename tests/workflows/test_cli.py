@@ -3,6 +3,7 @@
 import json
 import signal
 import subprocess
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +88,15 @@ def test_print_config_shows_yaml_and_does_nothing(trajgan, folder_of_npy, untouc
     assert shown["minutes"] == 2.0
     assert shown["window_length"] is None
     assert sorted(folder.rglob("*")) == before
+
+
+def test_yaml_spelled_as_on_the_command_line(trajgan, tmp_path):
+    written = {"window-length": 16, "label": [280, 300.5], "periodic": 0, "out": "m.trajgan", "data": "md"}
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump(written))
+    status, out, err = trajgan("train", "--config", tmp_path / "c.yaml", "--print-config")
+    assert status == 0, err
+    shown = yaml.safe_load(out)
+    assert (shown["window_length"], shown["label"], shown["periodic"]) == (16, ["280", "300.5"], [0])
 
 
 def test_every_command_has_help(trajgan):
@@ -280,6 +290,16 @@ def test_traceback_only_for_debugging(trajgan, tmp_path, monkeypatch):
 
     with pytest.raises(InputError):
         main()
+
+
+def test_ctrl_c_while_a_command_is_imported(trajgan, monkeypatch, untouched):
+    def interrupted(name):
+        if "workflows" in name:
+            raise KeyboardInterrupt
+        return import_module(name)
+
+    monkeypatch.setattr("openmm_trajgan.cli.import_module", interrupted)
+    assert_refused(trajgan("train", "--help"), "interrupted", untouched=untouched(), status=1)
 
 
 def test_interrupted_training_continues(trajgan, train_options, folder_of_npy, tmp_path, monkeypatch):

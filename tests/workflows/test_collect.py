@@ -212,6 +212,23 @@ def test_what_mdanalysis_cannot_read_is_refused_in_one_line(trajgan, tmp_path, m
     assert not (tmp_path / "out").exists()
 
 
+def test_alternate_locations_are_refused(trajgan, tmp_path):
+    """Of which mdtraj reads one and MDAnalysis all, so that atoms would be taken for others."""
+    topology, positions = alanine_dipeptide.topology_and_positions()
+    with (tmp_path / "top.pdb").open("w") as file:
+        app.PDBFile.writeFile(topology, positions * 10, file, keepIds=True)
+    lines = (tmp_path / "top.pdb").read_text().splitlines(keepends=True)
+    (number,) = (index for index, line in enumerate(lines) if line[12:26] == " CH3 ACE A   1")
+    twice = [f"{lines[number][:16]}{location}{lines[number][17:]}" for location in "AB"]
+    (tmp_path / "top.pdb").write_text("".join([*lines[:number], *twice, *lines[number + 1 :]]))
+    MDAnalysis.Universe(tmp_path / "top.pdb").atoms.write(tmp_path / "md.xyz")
+    stored = ("--topology", tmp_path / "top.pdb", "--trajectory", tmp_path / "md.xyz")
+    status, _, err = trajgan("collect", *stored, "--out", tmp_path / "out")
+    assert status == 2
+    assert "top.pdb: mdtraj reads 22 atoms and MDAnalysis 23; leave one of alternate locations" in err
+    assert not (tmp_path / "out").exists()
+
+
 def test_stored_md_of_another_interval_is_named(trajgan, tmp_path):
     topology, positions = alanine_dipeptide.topology_and_positions()
     with (tmp_path / "top.pdb").open("w") as file:

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from openmm_trajgan import TrajGAN
+from openmm_trajgan.errors import InputError
+from openmm_trajgan.workflows.labels import labels_by_replica
 
 
 @pytest.fixture
@@ -35,6 +37,17 @@ def test_labels_of_training_and_generation(trajgan, labelled, tmp_path):
     assert trajgan("train", "--config", f"{model}.config.yaml", "--out", repeated)[0] == 0
     first, second = (TrajGAN.load(path).generate(9, label=300, seed=1).values[0] for path in (model, repeated))
     assert (first == second).all()
+
+
+def test_labels_in_an_order_that_nobody_expects_are_refused():
+    """A buffer sorts replica10 before replica2."""
+    names = sorted(f"replica{number}" for number in range(11))
+    with pytest.raises(InputError, match="sorted as text, replica0, replica1, replica10, replica2 …; give labels by name"):
+        labels_by_replica([300.0] * 11, names)
+    by_name = {name: float(number) for number, name in enumerate(names)}
+    assert labels_by_replica(by_name, names) == by_name
+    for clear in ([f"replica{number}" for number in range(11)], [f"replica{number:04d}" for number in range(11)]):
+        assert labels_by_replica([*range(11)], clear) == dict(zip(clear, map(float, range(11)), strict=True))
 
 
 def test_texts_that_look_like_numbers_stay_texts(trajgan, labelled, tmp_path):

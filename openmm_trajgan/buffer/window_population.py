@@ -1,0 +1,62 @@
+"""All windows of one length, to draw from."""
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from openmm_trajgan.buffer.base import Segment
+
+
+class Windows:
+    """Every window of one length that the frames of a buffer hold, as a population to draw from.
+
+    A snapshot: frames appended later are not in it.
+
+    Parameters
+    ----------
+    segments
+        Where windows may be cut, each without a gap.
+    length
+        Frames per window.
+    n_features
+        Features per frame.
+
+    Attributes
+    ----------
+    streams : tuple of str
+        Stream of every segment that windows are cut from.
+    """
+
+    def __init__(self, segments: Iterable[tuple[str, Segment]], length: int, n_features: int) -> None:
+        pairs = [(stream, segment) for stream, segment in segments if segment.n_frames >= length]
+        self.streams = tuple(stream for stream, _ in pairs)
+        kept = [segment for _, segment in pairs]
+        self.length = length
+        self.n_features = n_features
+        self._segments = kept
+        self._ends = np.cumsum([segment.n_frames - length + 1 for segment in kept])
+
+    def __len__(self) -> int:
+        return int(self._ends[-1]) if len(self._ends) else 0
+
+    def sample(self, n: int, rng: np.random.Generator) -> NDArray[np.float32]:
+        """Draw `n` windows with replacement, each window of the population equally likely.
+
+        Returns
+        -------
+        numpy.ndarray
+            ``(n, length, n_features)``, units of the schema.
+        """
+        return self.draw(n, rng)[0]
+
+    def draw(self, n: int, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Draw windows as `sample` does, and return with them the numbers of the segments they come from, ``(n,)``."""
+        chosen = rng.integers(len(self), size=n)
+        indices = np.searchsorted(self._ends, chosen, side="right")
+        windows = np.empty((n, self.length, self.n_features), np.float32)
+        for row, (index, window) in enumerate(zip(indices.tolist(), chosen.tolist(), strict=True)):
+            segment = self._segments[index]
+            start = window - (int(self._ends[index - 1]) if index else 0)
+            windows[row] = segment.read(start, start + self.length)["features"]
+        return windows, indices
