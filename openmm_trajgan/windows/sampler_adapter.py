@@ -13,6 +13,9 @@ class ReplicaExchangeWindows:
 
     A replica is continuous in its atoms but jumps between thermodynamic states at exchanges; no window spans such a jump.
 
+    Which state a segment was simulated in is not stored, so what is learned from the buffer is the mixture of all states, each as
+    often as it was simulated.
+
     Parameters
     ----------
     buffer

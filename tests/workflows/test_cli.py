@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import yaml
 
-from openmm_trajgan import FeatureTrajectories, TrajGAN
+from openmm_trajgan import FeatureSchema, FeatureTrajectories, TrajGAN, WindowBuffer
 
 
 def assert_refused(result, *words, untouched, status=2):
@@ -290,6 +290,20 @@ def test_traceback_only_for_debugging(trajgan, tmp_path, monkeypatch):
 
     with pytest.raises(InputError):
         main()
+
+
+def test_training_while_a_simulation_writes(trajgan, tmp_path):
+    schema = FeatureSchema(names=("x",), units=("nm",), periods=(None,), frame_interval=0.5)
+    values = np.random.default_rng(0).normal(size=(150, 1))
+    with WindowBuffer(tmp_path / "md.windows", schema) as buffer:
+        for step, frame in enumerate(values):
+            buffer.append(["replica0"], step=step, time=0.5 * step, segment=0, features=frame[None])
+        command = ("train", tmp_path / "md.windows", "--window-length", 8, "--steps", 4, "--out", tmp_path / "m.trajgan")
+        status, out, err = trajgan(*command)
+        assert status == 0, err
+        assert "trained on 150 frames of 1 trajectories" in out
+        buffer.append(["replica0"], step=150, time=75.0, segment=0, features=values[:1])
+    assert WindowBuffer(tmp_path / "md.windows").n_frames == 151
 
 
 def test_ctrl_c_while_a_command_is_imported(trajgan, monkeypatch, untouched):
