@@ -1,9 +1,11 @@
 """Two states by their cores, against a Markov chain whose law is known."""
 
 import math
+from dataclasses import asdict
 
 import numpy as np
 import pytest
+from systems_results import rates_table
 
 from openmm_trajgan.analysis import two_state_kinetics
 from openmm_trajgan.errors import InputError
@@ -45,6 +47,15 @@ def test_a_markov_chain_is_measured_within_its_error():
         scatter = np.std(values, ddof=1)
         assert abs(np.mean(values) - expected) < 4 * scatter / math.sqrt(len(found)) + 0.01 * abs(expected)
         assert np.mean(errors) == pytest.approx(scatter, rel=0.2)
+
+
+def test_the_table_of_results_says_the_same():
+    """Of one seed, MD of all seeds is that MD; its two rows, made by different code, agree."""
+    data = two_states(np.random.default_rng(2), 5, 2000)
+    one = asdict(two_state_kinetics(data, "x", (0.1, 0.9), temperature=315.0))
+    row = {"system": "trp_cage", "label": 315.0, "two_states": {"md": one, "generated": one}}
+    md, generated = (line.split("|")[3:] for line in rates_table([row]).splitlines()[2:])
+    assert md == generated
 
 
 def test_cores_may_lie_either_way_and_no_event_crosses_a_seam():

@@ -28,10 +28,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.constants import R
 
 from openmm_trajgan import FeatureTrajectories, TrajGAN, WindowBuffer
 from openmm_trajgan.analysis import two_state_kinetics
-from openmm_trajgan.analysis.two_states import R, measured
+from openmm_trajgan.analysis.two_states import measured
 from openmm_trajgan.systems import NAMES, get_system
 from openmm_trajgan.workflows.demo_protocols import PROTOCOLS, QUICK
 
@@ -196,7 +197,8 @@ def rates_table(results: list[dict[str, Any]]) -> str:
         name = f"{system}{'' if label is None else f', {label:g} K'}: {' / '.join(get_system(system).states.names)}"
         events = np.sum([one["md"]["n_events"] for one in here], axis=0)
         stays = np.sum([np.multiply(one["md"]["n_events"], one["md"]["times"]) for one in here], axis=0)
-        share, error, kt = stays[0] / stays.sum(), (1 / events).sum() ** 0.5, R * get_system(system).temperature_at(label)
+        share, error = stays[0] / stays.sum(), (1 / events).sum() ** 0.5
+        kt = R / 1000 * get_system(system).temperature_at(label)  # kJ/mol
         figures = [(share, share * (1 - share) * error), (-kt * np.log(stays[0] / stays[1]), kt * error)]
         figures += [(stay / n, stay / n / n**0.5) for stay, n in zip(stays, events, strict=True)]
         lines.append(f"| {name} | MD | {' | '.join(measured(*figure) for figure in figures)} | {events.sum()} |")
