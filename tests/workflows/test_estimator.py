@@ -113,10 +113,12 @@ def test_labels_in_the_order_of_the_replicas(monkeypatch, labels):
 
 
 def test_labels_in_the_order_of_the_streams_of_a_buffer(monkeypatch):
-    buffer = WindowBuffer.from_trajectories(labelled_data(["2", "10", "6"]))
-    assert buffer.streams == ("10", "2", "6")
+    buffer = WindowBuffer.from_trajectories(labelled_data(["02", "10", "06"]))
+    assert buffer.streams == ("02", "06", "10")
     _, pairs = labels_in_training(monkeypatch, buffer, ["a", "b", "c"])
-    assert pairs == {(10, (1.0, 0.0, 0.0)), (2, (0.0, 1.0, 0.0)), (6, (0.0, 0.0, 1.0))}
+    assert pairs == {(2, (1.0, 0.0, 0.0)), (6, (0.0, 1.0, 0.0)), (10, (0.0, 0.0, 1.0))}
+    with pytest.raises(InputError, match="sorted as text, 10, 2, 6"):
+        TrajGAN().fit(WindowBuffer.from_trajectories(labelled_data(["2", "10", "6"])), labels=["a", "b", "c"])
 
 
 def test_trajectories_too_short_take_their_label_along(monkeypatch):
