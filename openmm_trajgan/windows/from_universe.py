@@ -28,8 +28,8 @@ def from_universe(
 ) -> None:
     """Store the frames of an MDAnalysis trajectory as a live reporter would have stored them.
 
-    A new segment begins where the times in the file jump, unless the universe was made with a `dt` of its own, and where one of several
-    generated trajectories ends.
+    A new segment begins where the times in the file jump, unless the universe was made with a `dt` of its own, and where one of
+    several generated trajectories ends.
 
     Parameters
     ----------
