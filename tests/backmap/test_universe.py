@@ -9,16 +9,12 @@ import numpy as np
 import pytest
 from MDAnalysis.analysis.dihedrals import Dihedral, Ramachandran
 from MDAnalysis.lib.distances import calc_dihedrals
-from MDAnalysis.lib.mdamath import triclinic_vectors
 from MDAnalysis.transformations import translate
 from openmm import app
 
 from openmm_trajgan.backmap import to_universe, write_universe
 from openmm_trajgan.backmap.frames import BuiltFrames, StoredFrames
-from openmm_trajgan.backmap.molecule import molecule_of, reference_of
-from openmm_trajgan.buffer import WindowBuffer
 from openmm_trajgan.errors import InputError
-from openmm_trajgan.features import Distances
 from openmm_trajgan.schema import FeatureSchema, FeatureTrajectories
 
 XTC_ANGSTROM = 0.0051  # XTC rounds coordinates to 0.01 Å
@@ -161,24 +157,6 @@ def test_every_kind_of_reference_gives_the_same(universe, generated, topology, r
     np.testing.assert_array_equal(all_positions(from_buffer), all_positions(universe))
     stored = MDAnalysis.Universe(topology, 10 * reference, dt=0.2)
     np.testing.assert_allclose(all_positions(to_universe(generated, topology, stored)), all_positions(universe), atol=1e-4)
-
-
-@pytest.mark.parametrize("wrong", ["md.dcd", [[[0.0, 0.0]], [[1.0]]]])
-def test_what_is_no_reference_is_refused_in_one_line(generated, topology, wrong):
-    with pytest.raises(InputError, match="^reference: expected an MDAnalysis Universe, a window buffer or pos.* found a"):
-        to_universe(generated, topology, wrong)
-
-
-def test_structures_of_a_buffer_come_back_in_their_boxes(topology, reference):
-    features = Distances([[0, 10], [4, 18]])
-    boxes = np.array([[2.0, 0.0, 0.0], [0.6, 1.9, 0.0], [-0.5, 0.4, 1.8]]) * np.linspace(1, 1.2, len(reference))[:, None, None]
-    moved = reference.copy()
-    moved[:, 10:] += boxes[:, 1, None] - boxes[:, 2, None]  # another image
-    buffer = WindowBuffer(schema=features.schema)
-    buffer.keep_structures("a", moved, boxes)
-    again = reference_of(molecule_of(topology), buffer)
-    found = [features(ts.positions / 10, triclinic_vectors(ts.dimensions) / 10) for ts in again.trajectory]
-    np.testing.assert_allclose(found, features(reference, boxes), atol=1e-5)
 
 
 def test_pdb_file_is_topology_and_structure(generated, pdb_file, schema, angles):
