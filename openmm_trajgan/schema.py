@@ -374,3 +374,19 @@ def require_known_version(number: object, package: object, path: Path | str) -> 
         raise InputError(
             f"{path}: format {number} is newer than {FORMAT_VERSION}; upgrade openmm-trajgan: pip install --upgrade '{newer}'"
         )
+
+
+def require_trajectories(data: object) -> FeatureTrajectories:
+    """Return time series that say what their columns are.
+
+    Raises
+    ------
+    InputError
+        If `data` are something else, such as arrays.
+    """
+    if not isinstance(data, FeatureTrajectories):
+        raise InputError(
+            f"expected FeatureTrajectories or a WindowBuffer, found {type(data).__name__}; "
+            "say what the columns of arrays are, FeatureTrajectories(arrays, schema)"
+        )
+    return data

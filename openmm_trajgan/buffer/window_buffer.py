@@ -14,7 +14,7 @@ from openmm_trajgan.buffer.memory import MemoryStore
 from openmm_trajgan.buffer.shards import ShardStore
 from openmm_trajgan.buffer.window_population import Windows
 from openmm_trajgan.errors import InputError
-from openmm_trajgan.schema import FeatureSchema, FeatureTrajectories
+from openmm_trajgan.schema import FeatureSchema, FeatureTrajectories, require_trajectories
 
 
 class WindowBuffer:
@@ -70,12 +70,7 @@ class WindowBuffer:
         InputError
             If they are something else, such as arrays.
         """
-        if not isinstance(trajectories, FeatureTrajectories):
-            raise InputError(
-                f"expected FeatureTrajectories or a WindowBuffer, found {type(trajectories).__name__}; "
-                "say what the columns of arrays are, FeatureTrajectories(arrays, schema)"
-            )
-        buffer = cls(schema=trajectories.schema)
+        buffer = cls(schema=require_trajectories(trajectories).schema)
         interval = trajectories.schema.frame_interval or 0.0
         for number, (replica, series) in enumerate(zip(trajectories.replicas, trajectories.values, strict=True)):
             rows = np.empty(len(series), buffer._dtype)

@@ -25,17 +25,16 @@ class Windows:
     Attributes
     ----------
     streams : tuple of str
-        Stream of every segment that windows are cut from.
+        Stream of every segment, also of those that are shorter than a window.
     """
 
     def __init__(self, segments: Iterable[tuple[str, Segment]], length: int, n_features: int) -> None:
-        pairs = [(stream, segment) for stream, segment in segments if segment.n_frames >= length]
+        pairs = list(segments)
         self.streams = tuple(stream for stream, _ in pairs)
-        kept = [segment for _, segment in pairs]
         self.length = length
         self.n_features = n_features
-        self._segments = kept
-        self._ends = np.cumsum([segment.n_frames - length + 1 for segment in kept])
+        self._segments = [segment for _, segment in pairs]
+        self._ends = np.cumsum([max(segment.n_frames - length + 1, 0) for segment in self._segments])
 
     def __len__(self) -> int:
         return int(self._ends[-1]) if len(self._ends) else 0
@@ -51,7 +50,7 @@ class Windows:
         return self.draw(n, rng)[0]
 
     def draw(self, n: int, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Draw windows as `sample` does, and return with them the numbers of the segments they come from, ``(n,)``."""
+        """Draw windows as `sample` does, and return the numbers of their segments too, ``(n,)``, as in `streams`."""
         chosen = rng.integers(len(self), size=n)
         indices = np.searchsorted(self._ends, chosen, side="right")
         windows = np.empty((n, self.length, self.n_features), np.float32)

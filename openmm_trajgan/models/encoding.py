@@ -80,6 +80,12 @@ class FeatureEncoding(nn.Module):
         self.n_features = schema.n_features
         self.n_embedded = schema.n_features + int(periodic.sum())
 
+    def include(self, frames: Float[Tensor, "frames features"]) -> None:
+        """Widen the range of the real frames to these too, ``(n_frames, n_features)`` in physical units."""
+        reduced = self.reduce(frames)
+        self.low = torch.where(self.periodic, self.low, torch.minimum(self.low, reduced.amin(dim=0)))
+        self.high = torch.where(self.periodic, self.high, torch.maximum(self.high, reduced.amax(dim=0)))
+
     def _on_line(self, features: Float[Tensor, "*batch features"]) -> Float[Tensor, "*batch features"]:
         """Turn features between two bounds into logits."""
         if not self.between.any():

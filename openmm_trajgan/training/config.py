@@ -18,7 +18,8 @@ class TrainingConfig:
     likelihood_rate
         Adam's learning rate at the start of the likelihood stage; it falls linearly to 2 %.
     partial_context_share
-        Share of the steps that hide part of the context, so that trajectories can begin from little or nothing.
+        Share of the steps that hide some of the context, half of them all of it, so that trajectories can begin from little or
+        nothing.
     given_share
         Share of the steps in which parts of the windows are given, so that the generator learns to draw the rest.
     adversarial_windows, patches_per_window
@@ -45,7 +46,7 @@ class TrainingConfig:
     likelihood_windows: int = 1024
     likelihood_frames: int = 768
     likelihood_rate: float = 1e-2
-    partial_context_share: float = 0.15
+    partial_context_share: float = 0.3
     given_share: float = 0.25
     adversarial_windows: int = 256
     patches_per_window: int = 3

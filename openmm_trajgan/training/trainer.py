@@ -225,7 +225,7 @@ class Trainer:
     def _likelihood_of(self, windows: Tensor, labels: Tensor | None) -> Tensor:
         known = self.generator.config.context_length
         if self.rng.random() < self.config.partial_context_share:
-            known = int(self.rng.integers(known + 1))
+            known = int(self.rng.integers(known + 1)) if self.rng.random() < 0.5 else 0
         given = None
         if self.rng.random() < self.config.given_share:
             given = torch.from_numpy(draw_given(windows.shape, self.generator.config.window_length, self.rng)).to(self._device)

@@ -19,14 +19,14 @@ from openmm_trajgan.generation.given import given_frames
 from openmm_trajgan.generation.sampler import generate_trajectories
 from openmm_trajgan.models.bundle import CONTRADICTIONS, ModelBundle
 from openmm_trajgan.models.conditioning import Label, LabelEncoding
-from openmm_trajgan.schema import FeatureSchema, FeatureTrajectories
+from openmm_trajgan.schema import FeatureSchema, FeatureTrajectories, require_trajectories
 from openmm_trajgan.seeding import Seeds
 from openmm_trajgan.training.checkpoint import contradiction, load_checkpoint, save_checkpoint
 from openmm_trajgan.training.config import TrainingConfig
 from openmm_trajgan.training.trainer import Trainer
 from openmm_trajgan.workflows.choices import choose_steps, choose_window_length
 from openmm_trajgan.workflows.continuation import Continuation, about_generation
-from openmm_trajgan.workflows.labels import encoded_labels, labels_by_replica
+from openmm_trajgan.workflows.labels import encoded_labels, labels_by_replica, labels_of_validation
 from openmm_trajgan.workflows.preparation import prepared_trainer
 from openmm_trajgan.workflows.progress import progress_bar
 
@@ -116,7 +116,8 @@ class TrajGAN:
             temperature, between whose values `generate` interpolates, or a text. None trains without.
         validation
             Other trajectories of the same features, used to choose between the models of several stages of the training; neither
-            train nor judge with them. None keeps the last model.
+            train nor judge with them. With labels, their replicas need some too, in a mapping or in the buffer. None keeps the last
+            model.
         minutes
             How long to train, instead of `steps`; it is turned into a number of steps by timing a few, so two runs differ by that
             number: `training_record` tells it, and `steps` repeats it exactly.
@@ -138,8 +139,7 @@ class TrajGAN:
         NonFiniteError
             If the training diverges.
         """
-        buffer = data if isinstance(data, WindowBuffer) else WindowBuffer.from_trajectories(data)
-        validation = None if validation is None else as_trajectories(validation, "validation")
+        trajectories = require_trajectories(data.trajectories() if isinstance(data, WindowBuffer) else data)
         if minutes is not None and steps is not None:
             raise InputError(f"expected minutes or steps, found both, {minutes} and {steps}; leave one out")
         if minutes is not None:
@@ -148,19 +148,24 @@ class TrajGAN:
         path = None if checkpoint is None else Path(checkpoint)
         begun = _begun(path) if resume and path is not None and path.exists() else None
         root = begun[1]["seed"] if begun is not None and seed is None else Seeds(seed).root
-        replicas = buffer.streams if isinstance(data, WindowBuffer) else data.replica_names
-        by_replica = labels_by_replica(labels, replicas)
-        trajectories = buffer.trajectories()
+        by_replica = labels_by_replica(labels, trajectories.replica_names)
+        stored = validation.labels if isinstance(validation, WindowBuffer) else {}
+        validation = None if validation is None else as_trajectories(validation, "validation")
+        validation_labels = None
+        if by_replica is not None and validation is not None:
+            named = labels if isinstance(labels, Mapping) else {}
+            validation_labels = labels_of_validation(validation.replicas, {**by_replica, **named, **stored})
         if self.window_length is None:
             window_length, choice = choose_window_length(trajectories)
         else:
             window_length, choice = self.window_length, f"windows of {self.window_length} frames, as asked"
         trainer = prepared_trainer(
-            buffer,
+            trajectories,
             window_length=window_length,
             context_length=self.context_length,
             labels=by_replica,
             validation=validation,
+            validation_labels=validation_labels,
             config=self.training,
             seed=root,
             device=self.device,
@@ -171,18 +176,25 @@ class TrajGAN:
             "window_length": window_length,
             "context_length": trainer.generator.config.context_length,
             "config": trainer.config.as_dict(),
-            "features": buffer.schema.digest,
+            "features": trajectories.schema.digest,
             "data": trajectories.digest[:16],
             "labels": by_replica,
             "validation": None if validation is None else validation.digest[:16],
+            "validation_labels": validation_labels,
         }
         if begun is not None and path is not None:
             _continue(trainer, run, path, *begun)
         elif steps is not None or minutes is None:
-            trainer.plan_steps(steps or choose_steps(buffer.n_frames))
+            trainer.plan_steps(steps or choose_steps(trajectories.n_frames))
         else:
             trainer.plan_seconds(60 * minutes)
-        why = "as asked" if steps is not None else f"for {buffer.n_frames} frames" if minutes is None else f"in {minutes:g} minutes"
+        why = (
+            "as asked"
+            if steps is not None
+            else f"for {trajectories.n_frames} frames"
+            if minutes is None
+            else f"in {minutes:g} minutes"
+        )
         choice = f"{choice}; {trainer.n_steps} steps, {why}"
         start = time.perf_counter()
         with progress_bar(trainer.n_steps, "training", "step", done=trainer.step, shown=progress) as bar:
@@ -198,18 +210,18 @@ class TrajGAN:
         record = {
             **run,
             "choice": choice,
-            "n_frames": buffer.n_frames,
+            "n_frames": trajectories.n_frames,
             "n_likelihood_steps": trainer.n_likelihood_steps,
             "n_adversarial_steps": trainer.n_adversarial_steps,
             "seconds": round(time.perf_counter() - start, 1),
-            "replicas": list(buffer.streams),
+            "replicas": sorted(trajectories.replica_names),
             "history": trainer.history,
             "scores": trainer.scores,
             "n_skipped": trainer.n_skipped,
             "versions": {name: version(name) for name in ("openmm-trajgan", "torch", "numpy")},
         }
         encoding = None if by_replica is None else LabelEncoding.of(list(by_replica.values()))
-        self._bundle = ModelBundle(trainer.selected, buffer.schema, encoding, record)
+        self._bundle = ModelBundle(trainer.selected, trajectories.schema, encoding, record)
         return self
 
     @property

@@ -55,6 +55,23 @@ def labels_by_replica(labels: Mapping[str, Label] | Sequence[Label] | None, repl
     return {replica: str(label) if isinstance(label := labels[replica], str) else float(label) for replica in replicas}
 
 
+def labels_of_validation(replicas: Sequence[str], known: Mapping[str, Label]) -> list[Label]:
+    """Return the label of every validation series.
+
+    Raises
+    ------
+    InputError
+        If a replica has none.
+    """
+    unknown = [replica for replica in replicas if replica not in known]
+    if unknown:
+        raise InputError(
+            f"validation: expected a label for every replica, found none for {unknown[0]!r}; give labels by name, also for the "
+            "replicas of the validation data, or a window buffer that holds them"
+        )
+    return [known[replica] for replica in replicas]
+
+
 def _by_number(name: str) -> list[str | int]:
     """Sort 2 before 10."""
     return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)]

@@ -1,9 +1,11 @@
 """Networks, windows and scales for a training, chosen from the data."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from openmm_trajgan.buffer import WindowBuffer
 from openmm_trajgan.errors import InputError
@@ -20,33 +22,38 @@ from openmm_trajgan.training.trainer import Trainer
 from openmm_trajgan.workflows.validation import validation_score
 
 _WINDOWS_FOR_SCALES, _VALUES_FOR_SCALES = 4096, 2**21
+_LEAST_KEPT = 0.9  # share of the frames that are learned from however long the context
 
 
 def prepared_trainer(
-    buffer: WindowBuffer,
+    trajectories: FeatureTrajectories,
     *,
     window_length: int,
     context_length: int,
     labels: Mapping[str, Label] | None,
     validation: FeatureTrajectories | None,
+    validation_labels: Sequence[Label] | None,
     config: TrainingConfig,
     seed: int,
     device: str,
 ) -> Trainer:
-    """Make a trainer for the trajectories of a buffer, with networks that have learned nothing but the scales of the features.
+    """Make a trainer for trajectories, with networks that have learned nothing but the scales of the features.
 
     Parameters
     ----------
-    buffer
+    trajectories
         Time series to learn from.
     window_length
         Frames drawn in one shot.
     context_length
-        Frames before the newest one that the continuation may depend on; fewer where the trajectories are short.
+        Frames before the newest one that the continuation may depend on; fewer where trajectories with nine tenths of the frames
+        would be too short otherwise.
     labels
         Condition of each replica, by name; None trains without.
     validation
         Other trajectories, to choose between stages of the training by; None keeps the last.
+    validation_labels
+        Condition of each validation series; None without.
     config
         How to train.
     seed
@@ -59,12 +66,15 @@ def prepared_trainer(
     InputError
         If no trajectory is as long as a window and one frame.
     """
-    usable = _usable_lengths(buffer.segment_lengths, window_length)
-    context_length = min(context_length, min(usable) - window_length - 1)
+    buffer = WindowBuffer.from_trajectories(trajectories)  # in memory, and not longer when a simulation has gone on
+    least = window_length + 1
+    bulk = _bulk_length(buffer.segment_lengths, least)
+    context_length = min(context_length, bulk - least)
+    _warn_of_short(buffer.segment_lengths, least, context_length)
     encoding = None if labels is None else LabelEncoding.of(list(labels.values()))
     shape = GeneratorConfig(window_length, context_length, n_labels=0 if encoding is None else encoding.size)
     windows = buffer.windows(shape.n_frames)
-    n_chained = min(config.chain_windows, (min(usable) - context_length - 1) // window_length)
+    n_chained = min(config.chain_windows, (bulk - context_length - 1) // window_length)
     stretches = buffer.windows(shape.n_frames + (n_chained - 1) * window_length)
     encoded = None
     if labels is not None and encoding is not None:
@@ -73,6 +83,7 @@ def prepared_trainer(
     n_windows = max(min(_WINDOWS_FOR_SCALES, _VALUES_FOR_SCALES // (shape.n_frames * buffer.schema.n_features)), 1)
     sample = torch.from_numpy(windows.sample(n_windows, seeds.numpy("scales")))
     features = FeatureEncoding(buffer.schema, sample.flatten(0, 1))
+    features.include(torch.from_numpy(_extremes(trajectories)))
     reduced = features.reduce(sample)
     with torch.random.fork_rng(devices=[]):  # layers draw their first weights from the global generator only
         torch.random.manual_seed(seeds.integer("weights"))
@@ -82,23 +93,38 @@ def prepared_trainer(
         critic = MultiScaleCritic(features, reduced, n_labels=shape.n_labels).to(device)
     score = None
     if validation is not None:
-        score = validation_score(validation, buffer.trajectories(), labels=encoded, seed=seeds.integer("validation"))
+        asked = None if validation_labels is None or encoding is None else encoding.encode(validation_labels)
+        score = validation_score(validation, trajectories, labels=asked, seed=seeds.integer("validation"))
     return Trainer(generator, critic, windows, stretches, seed=seed, labels=encoded, score=score, config=config)
 
 
-def _usable_lengths(lengths: list[int], window_length: int) -> list[int]:
-    """Return the lengths of the trajectories that hold a window and a frame before it, and warn of those that do not."""
-    shortest = window_length + 1
-    usable = [length for length in lengths if length >= shortest]
-    if not usable:
+def _bulk_length(lengths: list[int], least: int) -> int:
+    """Return how long the trajectories are that hold nine tenths of the frames of those with `least` frames.
+
+    A few shorter ones, such as a crash leaves, shall not set how far the model looks back.
+    """
+    usable = np.sort([length for length in lengths if length >= least])[::-1]
+    if not usable.size:
         raise InputError(
-            f"window_length={window_length} needs trajectories of at least {shortest} frames, "
+            f"window_length={least - 1} needs trajectories of at least {least} frames, "
             f"the longest has {max(lengths, default=0)}; use a shorter window or longer trajectories"
         )
-    if len(usable) < len(lengths):
+    return int(usable[np.searchsorted(usable.cumsum(), _LEAST_KEPT * usable.sum())])
+
+
+def _warn_of_short(lengths: list[int], least: int, context_length: int) -> None:
+    """Say which trajectories are not learned from."""
+    left_out = [length for length in lengths if length < least + context_length]
+    if left_out:
+        context = f", its context of {context_length} frames" if context_length else ""
         warnings.warn(
-            f"{len(lengths) - len(usable)} of {len(lengths)} trajectories are shorter than a window and one frame "
-            f"({shortest}) and are left out: {sum(lengths) - sum(usable)} of {sum(lengths)} frames",
+            f"{len(left_out)} of {len(lengths)} trajectories are shorter than a window{context} and one frame "
+            f"({least + context_length}) and are left out: {sum(left_out)} of {sum(lengths)} frames",
             stacklevel=5,
         )
-    return usable
+
+
+def _extremes(trajectories: FeatureTrajectories) -> NDArray[np.float32]:
+    """Least and greatest value of every feature, ``(2, n_features)``."""
+    series = [one for one in trajectories if len(one)]
+    return np.stack([np.min([one.min(axis=0) for one in series], axis=0), np.max([one.max(axis=0) for one in series], axis=0)])

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from openmm_trajgan.errors import InputError
 from openmm_trajgan.workflows.config import Argument, require_new
-from openmm_trajgan.workflows.data import DataConfig, as_trajectories, load_data
+from openmm_trajgan.workflows.data import DataConfig, load_data
 from openmm_trajgan.workflows.estimator import TrajGAN
 from openmm_trajgan.workflows.labels import parse_labels, stored_labels
 
@@ -53,7 +53,7 @@ def run(config: TrainConfig) -> str:
         config = config.with_seed()
     gan = TrajGAN(config.window_length, device=config.device)
     data = load_data(config.data, config)
-    validation = None if config.validation is None else as_trajectories(load_data(config.validation, config, data.schema))
+    validation = None if config.validation is None else load_data(config.validation, config, data.schema)
     labels = parse_labels(config.label) or stored_labels(data)
     gan.fit(
         data,

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 from openmm_trajgan.analysis.selection import ValidationScore
 from openmm_trajgan.generation.sampler import generate_trajectories
@@ -14,18 +14,18 @@ _MOST_FRAMES = 200_000  # drawn for one score
 
 
 def validation_score(
-    validation: FeatureTrajectories, train: FeatureTrajectories, *, labels: Tensor | None, seed: int
+    validation: FeatureTrajectories, train: FeatureTrajectories, *, labels: NDArray[np.floating] | None, seed: int
 ) -> Callable[[WindowGenerator], float]:
     """Return what scores a generator: the lower, the nearer to `validation`.
 
     Parameters
     ----------
     validation
-        Trajectories as long as those that are drawn.
+        Trajectories. As many frames are drawn, at most 200,000, in trajectories of the mean length.
     train
         Training data, the yardstick.
     labels
-        Encoded labels of the training data, ``(n_series, n_labels)``, which are drawn in turn; None without.
+        Encoded labels of the validation data, ``(n_series, n_labels)``, each drawn as often as it has frames; None without.
     seed
         Of the draws, the same for all candidates.
 
@@ -36,9 +36,11 @@ def validation_score(
     """
     train.schema.require_same(validation.schema, "the training data", "the validation data")
     distance = ValidationScore.fit(validation, train)
-    n_frames = min(max(map(len, validation)), _MOST_FRAMES)
-    n_series = max(min(validation.n_frames, _MOST_FRAMES) // n_frames, 1)
-    asked = None if labels is None else labels[torch.arange(n_series) % len(labels)].cpu().numpy()
+    n_frames = min(max(validation.n_frames // len(validation), 1), _MOST_FRAMES)
+    n_series = min(validation.n_frames, _MOST_FRAMES) // n_frames
+    middles = (np.arange(n_series) + 0.5) * validation.n_frames / n_series  # of equal parts of all frames
+    series = np.searchsorted(np.cumsum([len(one) for one in validation]), middles, side="right")
+    asked = None if labels is None else labels[series]
 
     def score(candidate: WindowGenerator) -> float:
         drawn = generate_trajectories(candidate, train.schema, n_frames=n_frames, n_trajectories=n_series, labels=asked, seed=seed)

@@ -34,6 +34,13 @@ def test_beyond_the_training_range_networks_see_its_edge(encoding):
     torch.testing.assert_close(seen, torch.tensor([0.4, 1.0, 1.0, -1.0]))
 
 
+def test_the_range_widens_to_further_frames(encoding):
+    encoding.include(torch.tensor([[2.2, 0.0], [4.0, 170.0]]))
+    seen = encoding.embed(encoding.reduce(torch.tensor([[9.0, 0.0], [-9.0, 0.0]])).t())[0]
+    torch.testing.assert_close(seen, torch.tensor([4.0, -1.0]))
+    assert encoding.high[1] == -encoding.low[1] == pytest.approx(math.pi)
+
+
 def test_networks_see_one_number_on_the_line_and_two_of_an_angle(encoding):
     assert encoding.embed(torch.zeros(2, 5)).shape == (encoding.n_embedded, 5) == (3, 5)
 

@@ -5,8 +5,10 @@ import pytest
 import torch
 
 from openmm_trajgan import FeatureSchema, FeatureTrajectories, TrajGAN
+from openmm_trajgan.analysis.inputs import as_trajectories
 from openmm_trajgan.buffer import WindowBuffer
 from openmm_trajgan.errors import InputError, SchemaMismatchError
+from openmm_trajgan.models.conditioning import LabelEncoding
 
 SCHEMA = FeatureSchema(names=("x",), units=("nm",), periods=(None,), frame_interval=1.0)
 
@@ -17,9 +19,26 @@ def data(*lengths):
 
 
 @pytest.mark.parametrize(("lengths", "context_length"), [((9, 40, 40), 0), ((12, 40), 3), ((40, 40), 31), ((100, 100), 64)])
-def test_every_trajectory_is_learned_from(lengths, context_length):
+def test_all_but_a_tenth_of_the_frames_are_learned_from(lengths, context_length):
     gan = TrajGAN(window_length=8).fit(data(*lengths), steps=2, seed=1, progress=False)
     assert gan.bundle.generator.config.context_length == context_length
+
+
+def test_a_short_piece_does_not_set_the_context():
+    """Such as a crash leaves; it would take the context of the whole model away."""
+    with pytest.warns(UserWarning, match=r"1 of 2 .* its context of 64 frames and one frame \(73\) and are left out: 9 of 409"):
+        gan = TrajGAN(window_length=8).fit(data(9, 400), steps=2, seed=1, progress=False)
+    assert gan.bundle.generator.config.context_length == 64
+
+
+def test_the_range_is_that_of_all_frames():
+    """Also of one frame in so many that no window that scales are measured on holds it."""
+    series = data(100_000).values[0].copy()
+    series[70_000] = 50.0
+    gan = TrajGAN(window_length=8).fit(FeatureTrajectories([series], SCHEMA), steps=2, seed=1, progress=False)
+    encoding = gan.bundle.generator.encoding
+    extremes = encoding.reduce(torch.tensor([[series.min()], [50.0]]))
+    torch.testing.assert_close(torch.stack([encoding.low, encoding.high]), extremes)
 
 
 def test_trajectories_too_short_are_named():
@@ -119,6 +138,14 @@ def test_labels_in_the_order_of_the_streams_of_a_buffer(monkeypatch):
     assert pairs == {(2, (1.0, 0.0, 0.0)), (6, (0.0, 1.0, 0.0)), (10, (0.0, 0.0, 1.0))}
     with pytest.raises(InputError, match="sorted as text, 10, 2, 6"):
         TrajGAN().fit(WindowBuffer.from_trajectories(labelled_data(["2", "10", "6"])), labels=["a", "b", "c"])
+
+
+def test_trajectories_too_short_for_windows_in_a_row_take_their_label_along(monkeypatch):
+    """Windows are drawn from all three, windows in a row from the long ones."""
+    rng = np.random.default_rng(0)
+    series = [10 * number + rng.normal(size=(length, 1)) for number, length in ((1, 80), (2, 1000), (3, 1000))]
+    _, pairs = labels_in_training(monkeypatch, FeatureTrajectories(series, SCHEMA, ["1", "2", "3"]), [10.0, 20.0, 30.0])
+    assert pairs == {(1, (-1.0,)), (2, (0.0,)), (3, (1.0,))}
 
 
 def test_trajectories_too_short_take_their_label_along(monkeypatch):
@@ -312,11 +339,37 @@ def test_validation_selects_among_the_candidates(monkeypatch):
     assert all(torch.equal(value, best[name]) for name, value in gan.bundle.generator.state_dict().items())
 
 
-def test_validation_and_labels_go_together():
-    replicas = labelled_data(["2", "10", "4", "12"])
-    series, validation = replicas.select(["2", "10"]), replicas.select(["4", "12"])
-    gan = TrajGAN(8).fit(series, labels=["a", "b"], validation=validation, steps=8, seed=1, progress=False)
+@pytest.mark.parametrize("given", ["by name", "in a buffer"])
+def test_validation_is_compared_at_its_own_labels(monkeypatch, given):
+    """Validation series are drawn at the condition that they were simulated under, as often as they have frames."""
+    from openmm_trajgan.workflows import validation
+
+    asked = []
+
+    def remember(*arguments, labels, **others):
+        asked.append(labels.ravel().tolist())
+        return drawn(*arguments, labels=labels, **others)
+
+    drawn = validation.generate_trajectories
+    monkeypatch.setattr(validation, "generate_trajectories", remember)
+    replicas = labelled_data(["2", "10", "4", "12", "13"])
+    series, held_out = replicas.select(["2", "10"]), replicas.select(["12", "4", "13"])
+    labels, of_held_out = {"2": 0.0, "10": 1.0}, {"4": 0.0, "12": 1.0, "13": 1.0}
+    if given == "in a buffer":
+        held_out = WindowBuffer.from_trajectories(held_out)
+        held_out.set_labels(of_held_out)
+    else:
+        labels |= of_held_out
+    gan = TrajGAN(8).fit(series, labels=labels, validation=held_out, steps=8, seed=1, progress=False)
     assert all(np.isfinite(one["score"]) for one in gan.training_record["scores"])
+    names = as_trajectories(held_out).replicas
+    assert asked[0] == [LabelEncoding.of([0.0, 1.0]).encode([of_held_out[name]]).item() for name in names]
+
+
+def test_validation_without_its_labels_is_refused():
+    replicas = labelled_data(["2", "10", "4"])
+    with pytest.raises(InputError, match="validation: expected a label for every replica, found none for '4'"):
+        TrajGAN(8).fit(replicas.select(["2", "10"]), labels=["a", "b"], validation=replicas.select(["4"]), steps=8)
 
 
 def test_a_checkpoint_of_other_labels_is_not_resumed(tmp_path, monkeypatch):
@@ -335,6 +388,7 @@ def test_a_checkpoint_of_other_labels_is_not_resumed(tmp_path, monkeypatch):
     with pytest.raises(InputError, match="belongs to a training with labels"):
         TrajGAN(8).fit(series, labels=["b", "a"], resume=True, **arguments)
     other = labelled_data(["4", "12"])
+    labels = {"2": "a", "10": "b", "4": "a", "12": "b"}
     with pytest.raises(InputError, match="belongs to a training with validation None"):
-        TrajGAN(8).fit(series, labels=["a", "b"], validation=other, resume=True, **arguments)
+        TrajGAN(8).fit(series, labels=labels, validation=other, resume=True, **arguments)
     TrajGAN(8).fit(series, labels=["a", "b"], resume=True, **arguments)
