@@ -1,6 +1,5 @@
 """Generated data against held-out MD, every figure beside MD against MD."""
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,6 +12,7 @@ import numpy as np
 from openmm_trajgan.analysis.audit_json import json_text
 from openmm_trajgan.analysis.baselines import BASELINES
 from openmm_trajgan.analysis.blocks import still
+from openmm_trajgan.analysis.held_out import require_held_out
 from openmm_trajgan.analysis.inputs import Source, as_trajectories, is_universe
 from openmm_trajgan.analysis.literature import LiteratureFigure, mdgen_figures
 from openmm_trajgan.analysis.metric import NOUNS, Group
@@ -307,7 +307,7 @@ def audit(
         held_out.schema.require_same(data.schema, "reference", label)
         if max(len(series) for series in data) < 2:
             raise InputError(f"{label}: expected series of at least 2 frames, found 1; give a trajectory")
-    _require_held_out(held_out, trained)
+    require_held_out(held_out, trained)
     if still(held_out).all():
         raise InputError("reference: expected features that change, found one value in all frames; give a longer trajectory")
     rivals, without = {}, []
@@ -337,13 +337,6 @@ def audit(
 
     compared = compare_structures(*structures, featurizer=featurizer, energy=energy, seed=seed)
     return Audit(figures, groups, warnings, yardstick, judged, trained, measured, compared, structures[1])
-
-
-def _require_held_out(reference: FeatureTrajectories, train: FeatureTrajectories | None) -> None:
-    digests = {hashlib.sha256(series.data).digest() for series in train or ()}
-    for name, series in zip(reference.replicas, reference, strict=True):
-        if hashlib.sha256(series.data).digest() in digests:
-            raise InputError(f"reference: series {name!r} is in the training data too; judge by trajectories the model never saw")
 
 
 def _frame_interval(*sets: FeatureTrajectories) -> float | None:

@@ -15,7 +15,7 @@ from openmm_trajgan.analysis.metastable import metastable_states
 from openmm_trajgan.analysis.metric import Figure, Missing
 from openmm_trajgan.analysis.transition_matrix import timescales_of, transition_matrix
 
-LEAST_EVENTS = 10  # times that the reference must enter and leave a state before mean first-passage times are compared
+LEAST_EVENTS = 10  # times that the reference must enter and leave a state for a lag or longer before passage times are compared
 MULTIPLES = (1, 2, 4)  # of the lag, for the Chapman-Kolmogorov test
 
 
@@ -65,12 +65,12 @@ class MarkovModels:
             return None
         lag = int(timescales.lags[row])
         labels, n_micro = microstates.labels(reference), microstates.n_states
-        counts, steps = (transitions(reference, labels, n_micro, lag).sum(axis=0).reshape(n_micro, n_micro) for lag in (lag, 1))
+        counts = transitions(reference, labels, n_micro, lag).sum(axis=0).reshape(n_micro, n_micro)
         visits = reference.tally(lambda first, last: labels[first:last], n_micro).sum(axis=0)
         matrix, stationary, connected = transition_matrix(counts)
         states = metastable_states(matrix, stationary, connected, microstates, visits, lag)
         membership = np.eye(int(states.max()) + 1)[states]
-        jumps = membership.T @ steps @ membership
+        jumps = membership.T @ counts @ membership / lag  # the border may be crossed to and fro many times in one of them
         np.fill_diagonal(jumps, 0)
         often = np.minimum(jumps.sum(axis=0), jumps.sum(axis=1)) >= LEAST_EVENTS  # entered and left
         return cls(microstates, lag, states, tuple(often.tolist()), temperature)

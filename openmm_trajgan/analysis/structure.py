@@ -187,7 +187,7 @@ class StructureGeometry:
                 counts[name] = (distances[rows] < limits[rows, None]).sum(axis=0)
             return counts
         found: dict[str, list[int]] = {}
-        reach = max(HEAVY_CLASH * _ANGSTROM, 2 * self._radii.max() - OVERLAP * _ANGSTROM)
+        reach = max(HEAVY_CLASH * _ANGSTROM, ALPHA_CLASH * _ANGSTROM, 2 * self._radii.max() - OVERLAP * _ANGSTROM)
         for frame in positions:
             pairs, close = self_capped_distance(frame, reach)
             pairs = np.sort(pairs, axis=1)

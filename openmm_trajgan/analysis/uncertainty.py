@@ -93,7 +93,8 @@ def significance(figure: Figure, value: float, null: FloatArray) -> float:
 
     The null distribution of the discrepancy is a gamma distribution with the mean and variance of the permutations, which is
     Satterthwaite's approximation to the law of a quadratic form (Biometrics 2, 110, 1946), so that small probabilities need no
-    millions of permutations; where it is below the share of permutations that are as far off, that share counts.
+    millions of permutations; where it is below the share of permutations that are as far off, that share counts. Where n
+    permutations do not scatter at all, as where everything is visited by all of them, one more is assumed that is 1/n further off.
 
     Parameters
     ----------
@@ -109,11 +110,13 @@ def significance(figure: Figure, value: float, null: FloatArray) -> float:
     distances = distances[np.isfinite(distances)]
     if len(distances) < LEAST_SUPPORTED * len(null):
         return float("nan")
-    share = float((distances >= observed).mean())
+    if observed <= distances.max():
+        return max(float((distances >= observed).mean()), 1 / (len(distances) + 1))
+    if distances.max() == distances.min():
+        n = len(distances)
+        observed, distances = observed - distances[0], np.append(np.zeros(n), 1 / n)
     mean, variance = float(distances.mean()), float(distances.var())
-    if observed <= distances.max() or variance == 0:
-        return max(share, 1 / (len(distances) + 1)) if observed <= distances.max() else 1 / (len(distances) + 1)
-    return max(share, float(stats.gamma.sf(observed, mean**2 / variance, scale=variance / mean)))
+    return float(stats.gamma.sf(observed, mean**2 / variance, scale=variance / mean))
 
 
 def interval(

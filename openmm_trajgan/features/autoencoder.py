@@ -90,7 +90,7 @@ class Autoencoder(Decodable):
         n_validation = [int(_VALIDATION_SHARE * len(part)) for part in points]
         if sum(n_validation) < 2:
             raise InputError(f"training data: expected at least 10 frames, found {sum(map(len, points))}; collect more")
-        require_components(n_components, circle.n_points)
+        require_components(n_components, circle.n_points - 1)
         everything = np.concatenate(points)
         mean, scale = everything.mean(axis=0), standard_deviations(everything)
         shown = np.concatenate([part[: len(part) - n] for part, n in zip(points, n_validation, strict=True)])

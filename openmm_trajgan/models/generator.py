@@ -152,7 +152,10 @@ class WindowGenerator(nn.Module):
         labels: Float[Tensor, "batch labels"] | None = None,
         given: Bool[Tensor, "batch frames features"] | None = None,
     ) -> Float[Tensor, ""]:
-        """−ln p of real windows given `known` context frames, summed over the steps, each estimated on some of its frames.
+        """−ln p of a frame of real windows given `known` context frames, averaged within every step and summed over the steps.
+
+        So each step weighs the same, however many frames it draws, and its network learns as fast; every term is that of the exact
+        likelihood. Each is estimated on some of its frames.
 
         Parameters
         ----------

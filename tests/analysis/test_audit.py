@@ -201,6 +201,20 @@ def test_degenerate_input_gives_a_report(case, wells, line, tmp_path, coarse):
     assert len(result.groups) == len(GROUPS)
 
 
+@pytest.mark.parametrize(("n_states", "standing"), [(5, "indistinguishable from MD"), (2, "fails")])
+def test_a_collapse_to_some_states_fails(line, n_states, standing):
+    """All permutations visit all five states, so their shares do not scatter."""
+
+    def jumps(seed, n_states):
+        rng, chain = np.random.default_rng(seed), [0]
+        for moves, state in zip(rng.random(20_000) < 0.1, rng.integers(n_states, size=20_000), strict=True):
+            chain.append(int(state) if moves else chain[-1])
+        return FeatureTrajectories([np.array(chain, dtype=float)[:, None]], line)
+
+    result = audit(jumps(1, 5), jumps(2, n_states), jumps(3, 5))
+    assert result.group("coverage").standing == standing
+
+
 def test_a_reference_the_model_was_trained_on_is_refused(md, wells):
     train = FeatureTrajectories([*wells(5).values, md[0].values[0]], md[0].schema)
     with pytest.raises(InputError, match="series '0' is in the training data too; judge by trajectories the model never saw"):

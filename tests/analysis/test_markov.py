@@ -282,3 +282,15 @@ def test_one_metastable_state(line, chain):
     assert metric.passages == []
     assert "timescale ratio t2" not in found
     assert found["transition matrix JSD"] == found["flux JSD"] == found["occupancy JSD"] == 0
+
+
+@pytest.mark.parametrize(("n_moves", "enough"), [(7, (False, False)), (40, (True, True))])
+def test_crossing_a_border_to_and_fro_is_one_event(line, n_moves, enough):
+    """Each move from one state to the other begins with ten crossings within twenty frames."""
+    rng, crossings = np.random.default_rng(8), np.tile([0.0, 1.0], 10)
+    stays = [np.concatenate([crossings if move % 2 else 1 - crossings, np.full(1500, move % 2)]) for move in range(n_moves + 1)]
+    reference = FeatureTrajectories([(np.concatenate(stays) + rng.normal(0, 0.05, 1520 * (n_moves + 1)))[:, None]], line)
+    microstates = Microstates.fit(reference, 4)
+    timescales = implied_timescales(reference, [20, 40, 80], microstates=microstates)
+    fitted = MarkovModels.fit(Blocks.cut(reference, 1000), microstates, timescales, 300.0)
+    assert fitted.enough_events == enough

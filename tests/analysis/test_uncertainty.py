@@ -143,9 +143,14 @@ def test_permutations_without_a_number_are_left_out_unless_most_are():
     assert np.isnan(significance(DIVERGENCE, 90.5, np.append(null, np.nan)))
 
 
-def test_permutations_that_do_not_scatter_have_no_tail():
+def test_permutations_that_do_not_scatter():
+    """Data that lack two fifths of what all permutations have are another law; what lacks a little may be chance."""
     assert significance(DIVERGENCE, 0.5, np.full(99, 0.5)) == 1.0
-    assert significance(DIVERGENCE, 0.6, np.full(99, 0.5)) == pytest.approx(0.01)
+    assert significance(SHARE, 0.6, np.ones(200)) < 1e-4
+    assert significance(SHARE, 0.6, np.ones(80)) < 1e-4
+    assert significance(RATIO, 1e-3, np.ones(200)) < 1e-4
+    assert 1e-3 < significance(SHARE, 0.999, np.ones(200)) < 1e-2
+    assert significance(DIVERGENCE, 0.501, np.full(200, 0.5)) == pytest.approx(significance(SHARE, 0.999, np.ones(200)))
 
 
 @pytest.mark.statistical

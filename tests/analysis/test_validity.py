@@ -180,6 +180,18 @@ def test_pairs_of_a_large_molecule_are_those_of_a_small_one(noisy, monkeypatch):
         np.testing.assert_array_equal(found[name], every[name])
 
 
+def test_alpha_carbons_of_a_large_chain_clash_without_radii(monkeypatch):
+    """Beads of 0.3 nm that are no element with a radius."""
+    chain = MDAnalysis.Universe.empty(9, n_residues=9, atom_resindex=np.arange(9), residue_segindex=[0] * 9, trajectory=True)
+    chain.add_TopologyAttr("names", ["CA"] * 9)
+    chain.add_TopologyAttr("elements", ["X"] * 9)
+    positions = np.zeros((9, 3), dtype=np.float32)
+    positions[:, 0] = 3.8 * np.arange(9)
+    positions[8] = [0, 2.5, 0]
+    monkeypatch.setattr(structure, "_MOST_PAIRS", 0)
+    assert StructureGeometry(chain).measure(positions[None])["alpha_clashes"] == 1
+
+
 def test_hydrogen_bonds_may_be_shorter():
     """An oxygen comes to 0.21 nm of a hydrogen on carbon or nitrogen; van der Waals radii are 0.152 and 0.11 nm."""
     for donor, overlaps in (("C", 1), ("N", 0)):

@@ -203,6 +203,8 @@ def test_wrong_data_are_refused(data):
         PCA.fit(PAIRS, [np.zeros((9, 3))])
     with pytest.raises(InputError, match="n_components: expected 1 to 4, as many as the data allow, found 5"):
         PCA.fit(PAIRS, data, 5)
+    with pytest.raises(InputError, match="n_components: expected 1 to 3, as many as the data allow, found 4"):
+        Autoencoder.fit(PAIRS, data, 4, seed=1)
     with pytest.raises(InputError, match="n_components: expected a positive whole number, found 0"):
         TICA.fit(PAIRS, data, 0, lag=1)
     with pytest.raises(InputError, match="expected 1 to 3999 frames, the longest series has 4000, found 4000"):
