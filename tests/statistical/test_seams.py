@@ -40,8 +40,8 @@ def test_every_frame_of_a_window_follows_from_those_before(innovations, frame):
 
 @pytest.mark.statistical
 def test_a_trajectory_begins_like_any_part_of_one(gan):
-    """Variance of 20,000 first, second … displacements, 2 (1 - ρ) of that of x, ρ = 1.6 / 1.7; standard error 0.010, beyond three of
-    which 400 steps may be off by 0.15 as above.
+    """Variance of 20,000 first, second … displacements, 2 (1 - ρ) of that of x, ρ = 1.6 / 1.7; standard error 0.010, beyond three
+    of which 400 steps may be off by 0.15 as above.
 
     When one step in four hundred was trained without context, they were 0.71, 1.09, 1.19, 1.20, 1.16, 1.24, 1.16 and 1.06 of it.
     """
