@@ -41,7 +41,7 @@ def as_trajectories(source: Source, label: str = "data") -> FeatureTrajectories:
         isinstance(source, list | tuple) and source and all(isinstance(one, np.ndarray) for one in source)
     ):
         return _from_arrays(source, label)
-    if hasattr(source, "universe") and hasattr(source, "atoms"):
+    if is_universe(source):
         return _from_universe(source, label)
     give = getattr(source, "trajectories", None)
     data = give() if callable(give) else None

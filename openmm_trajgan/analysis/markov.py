@@ -35,7 +35,7 @@ class MarkovModels:
     states
         Metastable state of every microstate, ``(n_microstates,)``.
     enough_events
-        For each metastable state whether the reference enters and leaves it often enough.
+        For each metastable state whether the reference enters and leaves it often enough, for a lag or longer.
     temperature
         K, for free energies.
     """

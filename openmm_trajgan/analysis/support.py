@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
+from openmm_trajgan.analysis.markov import LEAST_EVENTS
 from openmm_trajgan.analysis.verdict import FigureOfMerit
 from openmm_trajgan.analysis.yardstick import Yardstick
 from openmm_trajgan.schema import FeatureTrajectories
@@ -32,7 +33,10 @@ def data_warnings(yardstick: Yardstick, sets: Mapping[str, FeatureTrajectories])
     if markov is not None:
         rare = [name for name, enough in zip(markov.names, markov.enough_events, strict=True) if not enough]
         if rare:
-            yield f"The reference enters or leaves state {listed(rare)} fewer than ten times: its passage times are left out."
+            yield (
+                f"The reference enters or leaves state {listed(rare)} fewer than {LEAST_EVENTS} times for {markov.lag} frames or "
+                "longer: its passage times are left out."
+            )
     relaxing = {name for metric in yardstick.metrics for name in getattr(metric, "names", ())}
     still = [name for name in reference.schema.names if name not in relaxing]
     if still:

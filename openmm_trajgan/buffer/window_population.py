@@ -1,11 +1,14 @@
 """All windows of one length, to draw from."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from openmm_trajgan.buffer.base import Segment
+from openmm_trajgan.buffer.base import FrameRows, Segment
+from openmm_trajgan.schema import FeatureTrajectories
 
 
 class Windows:
@@ -36,6 +39,12 @@ class Windows:
         self._segments = [segment for _, segment in pairs]
         self._ends = np.cumsum([max(segment.n_frames - length + 1, 0) for segment in self._segments])
 
+    @classmethod
+    def of(cls, trajectories: FeatureTrajectories, length: int) -> Self:
+        """Return the windows of time series in memory, which are not copied; streams are their replicas, sorted as in a buffer."""
+        pairs = sorted(zip(trajectories.replicas, trajectories, strict=True), key=lambda pair: pair[0])
+        return cls(((name, _Series(series)) for name, series in pairs), length, trajectories.schema.n_features)
+
     def __len__(self) -> int:
         return int(self._ends[-1]) if len(self._ends) else 0
 
@@ -59,3 +68,19 @@ class Windows:
             start = window - (int(self._ends[index - 1]) if index else 0)
             windows[row] = segment.read(start, start + self.length)["features"]
         return windows, indices
+
+
+@dataclass(frozen=True, eq=False)
+class _Series:
+    """A time series ``(n_frames, n_features)`` as a segment without steps and times."""
+
+    values: NDArray[np.float32]
+    number: int = 0
+
+    @property
+    def n_frames(self) -> int:
+        return len(self.values)
+
+    def read(self, start: int, stop: int) -> FrameRows:
+        rows = self.values[start:stop].view([("features", np.float32, self.values.shape[1:])])
+        return rows[:, 0]

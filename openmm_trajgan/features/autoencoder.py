@@ -90,6 +90,8 @@ class Autoencoder(Decodable):
         n_validation = [int(_VALIDATION_SHARE * len(part)) for part in points]
         if sum(n_validation) < 2:
             raise InputError(f"training data: expected at least 10 frames, found {sum(map(len, points))}; collect more")
+        if circle.n_points < 2:
+            raise InputError("features: an autoencoder of one number per frame can leave nothing out; use more features or none")
         require_components(n_components, circle.n_points - 1)
         everything = np.concatenate(points)
         mean, scale = everything.mean(axis=0), standard_deviations(everything)

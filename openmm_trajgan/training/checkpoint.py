@@ -75,4 +75,4 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 def contradiction(path: Path, error: Exception) -> InputError:
     """Return the error to raise for a checkpoint that a trainer cannot be set to."""
     reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-    return InputError(f"{path}: the checkpoint contradicts itself ({reason}); train anew without resume")
+    return InputError(f"{path}: the checkpoint contradicts itself ({reason}); begin anew without resume")

@@ -1,6 +1,7 @@
 """How long windows and training should be, from the data."""
 
 import warnings
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -39,8 +40,7 @@ def choose_window_length(data: FeatureTrajectories) -> tuple[int, str]:
     UserWarning
         If the data hold the slowest process fewer than 50 times.
     """
-    lengths = np.sort([len(series) for series in data])[::-1]
-    half = int(lengths[np.searchsorted(lengths.cumsum(), data.n_frames / 2)])
+    half = length_that_holds(0.5, list(map(len, data)))
     of_data = max(_power_of_two_below(data.n_frames / FEWEST_WINDOWS), SHORT)
     of_trajectories = max(_power_of_two_below((half - 1) / 2), 4)
     slowest = slowest_process(data) if half > 2 else None
@@ -61,6 +61,12 @@ def choose_window_length(data: FeatureTrajectories) -> tuple[int, str]:
         limit = f"{data.n_frames} frames are few for longer ones" if chosen == of_data else f"most trajectories have {half} at most"
         why = f"{why}, but {limit}"
     return chosen, f"windows of {chosen} frames: {why}"
+
+
+def length_that_holds(share: float, lengths: Sequence[int]) -> int:
+    """Return how long at least the longest trajectories are that hold a share of all frames together."""
+    descending = np.sort(lengths)[::-1]
+    return int(descending[np.searchsorted(descending.cumsum(), share * sum(lengths))])
 
 
 def _power_of_two_below(number: float) -> int:

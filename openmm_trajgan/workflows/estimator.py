@@ -98,6 +98,7 @@ class TrajGAN:
         *,
         labels: Mapping[str, Label] | Sequence[Label] | None = None,
         validation: FeatureTrajectories | WindowBuffer | None = None,
+        validation_labels: Mapping[str, Label] | Sequence[Label] | None = None,
         minutes: float | None = None,
         steps: int | None = None,
         seed: int | None = None,
@@ -116,8 +117,9 @@ class TrajGAN:
             temperature, between whose values `generate` interpolates, or a text. None trains without.
         validation
             Other trajectories of the same features, used to choose between the models of several stages of the training; neither
-            train nor judge with them. With labels, their replicas need some too, in a mapping or in the buffer. None keeps the last
-            model.
+            train nor judge with them. None keeps the last model.
+        validation_labels
+            Conditions of the validation replicas, as `labels`. None takes what `labels` says of them by name, or else their buffer.
         minutes
             How long to train, instead of `steps`; it is turned into a number of steps by timing a few, so two runs differ by that
             number: `training_record` tells it, and `steps` repeats it exactly.
@@ -151,10 +153,7 @@ class TrajGAN:
         by_replica = labels_by_replica(labels, trajectories.replica_names)
         stored = validation.labels if isinstance(validation, WindowBuffer) else {}
         validation = None if validation is None else as_trajectories(validation, "validation")
-        validation_labels = None
-        if by_replica is not None and validation is not None:
-            named = labels if isinstance(labels, Mapping) else {}
-            validation_labels = labels_of_validation(validation.replicas, {**by_replica, **named, **stored})
+        asked = labels_of_validation(validation, validation_labels, labels, stored)
         if self.window_length is None:
             window_length, choice = choose_window_length(trajectories)
         else:
@@ -165,7 +164,7 @@ class TrajGAN:
             context_length=self.context_length,
             labels=by_replica,
             validation=validation,
-            validation_labels=validation_labels,
+            validation_labels=asked,
             config=self.training,
             seed=root,
             device=self.device,
@@ -180,7 +179,7 @@ class TrajGAN:
             "data": trajectories.digest[:16],
             "labels": by_replica,
             "validation": None if validation is None else validation.digest[:16],
-            "validation_labels": validation_labels,
+            "validation_labels": asked,
         }
         if begun is not None and path is not None:
             _continue(trainer, run, path, *begun)
@@ -207,14 +206,17 @@ class TrajGAN:
 
             save = None if path is None else lambda: save_checkpoint(path, trainer.state(), run)
             trainer.run(progress=show, checkpoint=save)
+        shortest = trainer.generator.config.n_frames  # that a trajectory was learned from with
         record = {
             **run,
             "choice": choice,
-            "n_frames": trajectories.n_frames,
+            "n_frames": sum(len(series) for series in trajectories if len(series) >= shortest),
             "n_likelihood_steps": trainer.n_likelihood_steps,
             "n_adversarial_steps": trainer.n_adversarial_steps,
             "seconds": round(time.perf_counter() - start, 1),
-            "replicas": sorted(trajectories.replica_names),
+            "replicas": sorted(
+                {name for name, series in zip(trajectories.replicas, trajectories, strict=True) if len(series) >= shortest}
+            ),
             "history": trainer.history,
             "scores": trainer.scores,
             "n_skipped": trainer.n_skipped,

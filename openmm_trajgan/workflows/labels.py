@@ -26,8 +26,10 @@ def stored_labels(data: FeatureTrajectories | WindowBuffer) -> dict[str, str | f
     return labels if len(set(labels.values())) > 1 else None
 
 
-def labels_by_replica(labels: Mapping[str, Label] | Sequence[Label] | None, replicas: Sequence[str]) -> dict[str, Label] | None:
-    """Return labels by replica, as plain values.
+def labels_by_replica(
+    labels: Mapping[str, Label] | Sequence[Label] | None, replicas: Sequence[str], argument: str = "labels"
+) -> dict[str, Label] | None:
+    """Return labels by replica, as plain values; `argument` is what errors call them.
 
     Raises
     ------
@@ -39,37 +41,54 @@ def labels_by_replica(labels: Mapping[str, Label] | Sequence[Label] | None, repl
         return None
     if not isinstance(labels, Mapping):
         if len(labels) != len(replicas):
-            raise InputError(f"labels: expected one for each of {len(replicas)} replicas, found {len(labels)}")
+            raise InputError(f"{argument}: expected one for each of {len(replicas)} replicas, found {len(labels)}")
         if list(replicas) == sorted(replicas) != sorted(replicas, key=_by_number):
             raise InputError(
-                f"labels: replicas are sorted as text, {', '.join(replicas[:4])} …; give labels by name, "
-                f"labels={{{replicas[0]!r}: …}}, or number replicas with leading zeros"
+                f"{argument}: replicas are sorted as text, {', '.join(replicas[:4])} …; give labels by name, "
+                f"{argument}={{{replicas[0]!r}: …}}, or number replicas with leading zeros"
             )
         labels = dict(zip(replicas, labels, strict=True))
     missing = [replica for replica in replicas if replica not in labels]
     if missing:
-        raise InputError(f"labels: no label for {missing[0]!r}; give one for each of {', '.join(replicas)}")
+        raise InputError(f"{argument}: no label for {missing[0]!r}; give one for each of {', '.join(replicas)}")
     for replica in replicas:
         if not isinstance(labels[replica], str | int | float | np.number):
-            raise InputError(f"labels: expected a number or a text for {replica!r}, found {labels[replica]!r}")
+            raise InputError(f"{argument}: expected a number or a text for {replica!r}, found {labels[replica]!r}")
     return {replica: str(label) if isinstance(label := labels[replica], str) else float(label) for replica in replicas}
 
 
-def labels_of_validation(replicas: Sequence[str], known: Mapping[str, Label]) -> list[Label]:
-    """Return the label of every validation series.
+def labels_of_validation(
+    validation: FeatureTrajectories | None,
+    given: Mapping[str, Label] | Sequence[Label] | None,
+    labels: Mapping[str, Label] | Sequence[Label] | None,
+    stored: Mapping[str, Label],
+) -> list[Label] | None:
+    """Return the label of every validation series; None for a training without labels or validation data.
+
+    Parameters
+    ----------
+    validation
+        The data.
+    given
+        Their labels, by name or in the order of the replicas; None looks in the others.
+    labels
+        Those of the training, which may name validation replicas too.
+    stored
+        Those that a buffer of the validation data holds.
 
     Raises
     ------
     InputError
-        If a replica has none.
+        If a replica has none, or there is nothing that they belong to.
     """
-    unknown = [replica for replica in replicas if replica not in known]
-    if unknown:
-        raise InputError(
-            f"validation: expected a label for every replica, found none for {unknown[0]!r}; give labels by name, also for the "
-            "replicas of the validation data, or a window buffer that holds them"
-        )
-    return [known[replica] for replica in replicas]
+    if validation is None or labels is None:
+        if given is not None:
+            raise InputError("validation_labels: expected labels and validation data beside them; give both or leave this out")
+        return None
+    if given is None:
+        given = {**stored, **(labels if isinstance(labels, Mapping) else {})}
+    by_replica = labels_by_replica(given, validation.replica_names, "validation_labels") or {}
+    return [by_replica[replica] for replica in validation.replicas]
 
 
 def _by_number(name: str) -> list[str | int]:

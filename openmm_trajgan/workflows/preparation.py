@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from openmm_trajgan.buffer import WindowBuffer
+from openmm_trajgan.buffer.window_population import Windows
 from openmm_trajgan.errors import InputError
 from openmm_trajgan.models.coarse_to_fine import GeneratorConfig
 from openmm_trajgan.models.conditioning import Label, LabelEncoding
@@ -19,10 +19,11 @@ from openmm_trajgan.schema import FeatureTrajectories
 from openmm_trajgan.seeding import Seeds
 from openmm_trajgan.training.config import TrainingConfig
 from openmm_trajgan.training.trainer import Trainer
+from openmm_trajgan.workflows.choices import length_that_holds
 from openmm_trajgan.workflows.validation import validation_score
 
 _WINDOWS_FOR_SCALES, _VALUES_FOR_SCALES = 4096, 2**21
-_LEAST_KEPT = 0.9  # share of the frames that are learned from however long the context
+_LEAST_KEPT, _LEAST_OF_LABEL = 0.9, 0.5  # share of the frames, of all and of each condition, that no context may leave out
 
 
 def prepared_trainer(
@@ -46,8 +47,8 @@ def prepared_trainer(
     window_length
         Frames drawn in one shot.
     context_length
-        Frames before the newest one that the continuation may depend on; fewer where trajectories with nine tenths of the frames
-        would be too short otherwise.
+        Frames before the newest one that the continuation may depend on; fewer where trajectories with more than a tenth of the
+        frames, or half of those at a condition, would be too short otherwise.
     labels
         Condition of each replica, by name; None trains without.
     validation
@@ -64,25 +65,30 @@ def prepared_trainer(
     Raises
     ------
     InputError
-        If no trajectory is as long as a window and one frame.
+        If no trajectory (at a condition) is as long as a window and one frame.
     """
-    buffer = WindowBuffer.from_trajectories(trajectories)  # in memory, and not longer when a simulation has gone on
     least = window_length + 1
-    bulk = _bulk_length(buffer.segment_lengths, least)
+    lengths = [len(series) for series in trajectories]
+    bulk = _bulk_length(_LEAST_KEPT, lengths, least)
+    if labels is not None:
+        of_label: dict[Label, list[int]] = {}
+        for name, length in zip(trajectories.replicas, lengths, strict=True):
+            of_label.setdefault(labels[name], []).append(length)
+        bulk = min(bulk, *(_bulk_length(_LEAST_OF_LABEL, some, least, f" at {label}") for label, some in of_label.items()))
     context_length = min(context_length, bulk - least)
-    _warn_of_short(buffer.segment_lengths, least, context_length)
+    _warn_of_short(lengths, least, context_length)
     encoding = None if labels is None else LabelEncoding.of(list(labels.values()))
     shape = GeneratorConfig(window_length, context_length, n_labels=0 if encoding is None else encoding.size)
-    windows = buffer.windows(shape.n_frames)
+    windows = Windows.of(trajectories, shape.n_frames)
     n_chained = min(config.chain_windows, (bulk - context_length - 1) // window_length)
-    stretches = buffer.windows(shape.n_frames + (n_chained - 1) * window_length)
+    stretches = Windows.of(trajectories, shape.n_frames + (n_chained - 1) * window_length)
     encoded = None
     if labels is not None and encoding is not None:
         encoded = torch.from_numpy(encoding.encode([labels[stream] for stream in windows.streams])).to(device)
     seeds = Seeds(seed)
-    n_windows = max(min(_WINDOWS_FOR_SCALES, _VALUES_FOR_SCALES // (shape.n_frames * buffer.schema.n_features)), 1)
+    n_windows = max(min(_WINDOWS_FOR_SCALES, _VALUES_FOR_SCALES // (shape.n_frames * trajectories.schema.n_features)), 1)
     sample = torch.from_numpy(windows.sample(n_windows, seeds.numpy("scales")))
-    features = FeatureEncoding(buffer.schema, sample.flatten(0, 1))
+    features = FeatureEncoding(trajectories.schema, sample.flatten(0, 1))
     features.include(torch.from_numpy(_extremes(trajectories)))
     reduced = features.reduce(sample)
     with torch.random.fork_rng(devices=[]):  # layers draw their first weights from the global generator only
@@ -98,18 +104,18 @@ def prepared_trainer(
     return Trainer(generator, critic, windows, stretches, seed=seed, labels=encoded, score=score, config=config)
 
 
-def _bulk_length(lengths: list[int], least: int) -> int:
-    """Return how long the trajectories are that hold nine tenths of the frames of those with `least` frames.
+def _bulk_length(share: float, lengths: list[int], least: int, which: str = "") -> int:
+    """Return how long the trajectories are that hold a share of the frames of those with `least` frames.
 
     A few shorter ones, such as a crash leaves, shall not set how far the model looks back.
     """
-    usable = np.sort([length for length in lengths if length >= least])[::-1]
-    if not usable.size:
+    usable = [length for length in lengths if length >= least]
+    if not usable:
         raise InputError(
             f"window_length={least - 1} needs trajectories of at least {least} frames, "
-            f"the longest has {max(lengths, default=0)}; use a shorter window or longer trajectories"
+            f"the longest{which} has {max(lengths, default=0)}; use a shorter window or longer trajectories"
         )
-    return int(usable[np.searchsorted(usable.cumsum(), _LEAST_KEPT * usable.sum())])
+    return length_that_holds(share, usable)
 
 
 def _warn_of_short(lengths: list[int], least: int, context_length: int) -> None:

@@ -26,6 +26,9 @@ class TrainConfig(DataConfig):
         "default what a window buffer holds",
     )
     validation: Path | None = Field(None, description="other trajectories, by which to choose between stages of the training")
+    validation_label: list[str] = Field(
+        [], description="condition of each of these in turn, as --label; default what a window buffer holds"
+    )
     minutes: float | None = Field(
         None, gt=0, allow_inf_nan=False, description="how long to train, minutes; default: by the number of frames"
     )
@@ -59,6 +62,7 @@ def run(config: TrainConfig) -> str:
         data,
         labels=labels,
         validation=validation,
+        validation_labels=parse_labels(config.validation_label) or None,
         minutes=config.minutes,
         steps=config.steps,
         seed=config.seed,

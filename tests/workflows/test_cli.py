@@ -343,6 +343,16 @@ def test_interrupted_training_continues(trajgan, train_options, folder_of_npy, t
     assert (samples[0] == samples[1]).all()
 
 
+def test_validation_of_a_training_with_labels_has_labels(trajgan, train_options, folder_of_npy, tmp_path, untouched):
+    held_out = (folder_of_npy / "run0.npy").rename(tmp_path / "held_out.npy")
+    options = (*train_options, "--label", "280", "--label", "300", "--validation", held_out, "--out", tmp_path / "m.trajgan")
+    result = trajgan("train", folder_of_npy, *options)
+    assert_refused(result, "validation_labels: no label for 'held_out-0'", untouched=untouched())
+    status, _, err = trajgan("train", folder_of_npy, *options, "--validation-label", "300")
+    assert status == 0, err
+    assert TrajGAN.load(tmp_path / "m.trajgan").training_record["validation_labels"] == [300.0]
+
+
 def test_validation_is_other_trajectories(trajgan, train_options, folder_of_npy, tmp_path, untouched):
     held_out = (folder_of_npy / "run0.npy").rename(tmp_path / "held_out.npy")
     out = tmp_path / "m.trajgan"

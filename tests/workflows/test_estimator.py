@@ -31,6 +31,17 @@ def test_a_short_piece_does_not_set_the_context():
     assert gan.bundle.generator.config.context_length == 64
 
 
+def test_no_condition_is_left_out():
+    """Half of the frames at each condition are learned from, so the shortest condition sets the context."""
+    replicas = FeatureTrajectories([*data(1000, 1000, 60).values, np.zeros((10, 1))], SCHEMA, ["a", "b", "c", "d"])
+    with pytest.warns(UserWarning, match="1 of 4 trajectories are shorter"):
+        gan = TrajGAN(8).fit(replicas, labels=["x", "y", "z", "z"], steps=2, seed=1, progress=False)
+    assert gan.bundle.generator.config.context_length == 60 - 9
+    assert (gan.training_record["replicas"], gan.training_record["n_frames"]) == (["a", "b", "c"], 2060)
+    with pytest.raises(InputError, match="needs trajectories of at least 17 frames, the longest at w has 10"):
+        TrajGAN(16).fit(replicas, labels=["x", "y", "z", "w"], steps=2)
+
+
 def test_the_range_is_that_of_all_frames():
     """Also of one frame in so many that no window that scales are measured on holds it."""
     series = data(500_000).values[0].copy()
@@ -150,11 +161,11 @@ def test_trajectories_too_short_for_windows_in_a_row_take_their_label_along(monk
 
 def test_trajectories_too_short_take_their_label_along(monkeypatch):
     """The labels that are left still belong to their own series."""
-    data = labelled_data(["1", "2", "3"])
-    data = FeatureTrajectories([data.values[0], data.values[1][:5], data.values[2]], SCHEMA, ["1", "2", "3"])
-    with pytest.warns(UserWarning, match="1 of 3 trajectories are shorter"):
-        _, pairs = labels_in_training(monkeypatch, data, [10.0, 20.0, 30.0])
-    assert pairs == {(1, (-1.0,)), (3, (1.0,))}
+    data = labelled_data(["1", "2", "3", "4"])
+    data = FeatureTrajectories([data.values[0], data.values[1][:5], *data.values[2:]], SCHEMA, data.replicas)
+    with pytest.warns(UserWarning, match="1 of 4 trajectories are shorter"):
+        _, pairs = labels_in_training(monkeypatch, data, [10.0, 20.0, 30.0, 20.0])
+    assert pairs == {(1, (-1.0,)), (3, (1.0,)), (4, (0.0,))}
 
 
 @pytest.mark.parametrize(
@@ -339,8 +350,8 @@ def test_validation_selects_among_the_candidates(monkeypatch):
     assert all(torch.equal(value, best[name]) for name, value in gan.bundle.generator.state_dict().items())
 
 
-@pytest.mark.parametrize("given", ["by name", "in a buffer"])
-def test_validation_is_compared_at_its_own_labels(monkeypatch, given):
+@pytest.mark.parametrize("given", ["by name", "in their order", "in a buffer", "other ones than in a buffer"])
+def test_validation_is_compared_at_its_own_labels(monkeypatch, tmp_path, given):
     """Validation series are drawn at the condition that they were simulated under, as often as they have frames."""
     from openmm_trajgan.workflows import validation
 
@@ -354,13 +365,18 @@ def test_validation_is_compared_at_its_own_labels(monkeypatch, given):
     monkeypatch.setattr(validation, "generate_trajectories", remember)
     replicas = labelled_data(["2", "10", "4", "12", "13"])
     series, held_out = replicas.select(["2", "10"]), replicas.select(["12", "4", "13"])
-    labels, of_held_out = {"2": 0.0, "10": 1.0}, {"4": 0.0, "12": 1.0, "13": 1.0}
-    if given == "in a buffer":
-        held_out = WindowBuffer.from_trajectories(held_out)
-        held_out.set_labels(of_held_out)
+    labels, of_held_out = {"2": np.int64(0), "10": np.int64(1)}, {"4": np.int64(0), "12": np.int64(1), "13": np.int64(1)}
+    arguments = {"labels": labels, "validation": held_out, "steps": 8, "seed": 1, "progress": False}
+    if given == "by name":
+        arguments["labels"] = labels | of_held_out
+    elif given == "in their order":
+        arguments["validation_labels"] = [of_held_out[name] for name in held_out.replicas]
     else:
-        labels |= of_held_out
-    gan = TrajGAN(8).fit(series, labels=labels, validation=held_out, steps=8, seed=1, progress=False)
+        arguments["validation"] = held_out = WindowBuffer.from_trajectories(held_out)
+        held_out.set_labels({"4": 0.0, "12": 1.0, "13": 1.0} if given == "in a buffer" else {"4": 1.0, "12": 0.0, "13": 0.0})
+        arguments["labels"] = labels if given == "in a buffer" else labels | of_held_out
+    gan = TrajGAN(8).fit(series, checkpoint=tmp_path / "checkpoint", **arguments)
+    gan.save(tmp_path / "m.trajgan")
     assert all(np.isfinite(one["score"]) for one in gan.training_record["scores"])
     names = as_trajectories(held_out).replicas
     assert asked[0] == [LabelEncoding.of([0.0, 1.0]).encode([of_held_out[name]]).item() for name in names]
@@ -368,8 +384,15 @@ def test_validation_is_compared_at_its_own_labels(monkeypatch, given):
 
 def test_validation_without_its_labels_is_refused():
     replicas = labelled_data(["2", "10", "4"])
-    with pytest.raises(InputError, match="validation: expected a label for every replica, found none for '4'"):
-        TrajGAN(8).fit(replicas.select(["2", "10"]), labels=["a", "b"], validation=replicas.select(["4"]), steps=8)
+    series, held_out = replicas.select(["2", "10"]), replicas.select(["4"])
+    with pytest.raises(InputError, match="validation_labels: no label for '4'; give one for each of 4"):
+        TrajGAN(8).fit(series, labels=["a", "b"], validation=held_out, steps=8)
+    with pytest.raises(InputError, match="label: expected one of a, b, found c"):
+        TrajGAN(8).fit(series, labels=["a", "b"], validation=held_out, validation_labels=["c"], steps=8)
+    with pytest.raises(InputError, match="validation_labels: no label for '2'"):  # of the same name, but other trajectories
+        TrajGAN(8).fit(series, labels=["a", "b"], validation=labelled_data(["2"]), steps=8)
+    with pytest.raises(InputError, match="validation_labels: expected labels and validation data beside them"):
+        TrajGAN(8).fit(series, validation=held_out, validation_labels=["a"], steps=8)
 
 
 def test_a_checkpoint_of_other_labels_is_not_resumed(tmp_path, monkeypatch):
