@@ -187,13 +187,8 @@ class TrajGAN:
             trainer.plan_steps(steps or choose_steps(trajectories.n_frames))
         else:
             trainer.plan_seconds(60 * minutes)
-        why = (
-            "as asked"
-            if steps is not None
-            else f"for {trajectories.n_frames} frames"
-            if minutes is None
-            else f"in {minutes:g} minutes"
-        )
+        of_data = f"for {trajectories.n_frames} frames"
+        why = "as asked" if steps is not None else of_data if minutes is None else f"in {minutes:g} minutes"
         choice = f"{choice}; {trainer.n_steps} steps, {why}"
         start = time.perf_counter()
         with progress_bar(trainer.n_steps, "training", "step", done=trainer.step, shown=progress) as bar:
@@ -206,17 +201,16 @@ class TrajGAN:
 
             save = None if path is None else lambda: save_checkpoint(path, trainer.state(), run)
             trainer.run(progress=show, checkpoint=save)
-        shortest = trainer.generator.config.n_frames  # that a trajectory was learned from with
+        shortest = trainer.generator.config.n_frames  # others are left out
+        used = [pair for pair in zip(trajectories.replicas, trajectories, strict=True) if len(pair[1]) >= shortest]
         record = {
             **run,
             "choice": choice,
-            "n_frames": sum(len(series) for series in trajectories if len(series) >= shortest),
+            "n_frames": sum(len(series) for _, series in used),
             "n_likelihood_steps": trainer.n_likelihood_steps,
             "n_adversarial_steps": trainer.n_adversarial_steps,
             "seconds": round(time.perf_counter() - start, 1),
-            "replicas": sorted(
-                {name for name, series in zip(trajectories.replicas, trajectories, strict=True) if len(series) >= shortest}
-            ),
+            "replicas": sorted({name for name, _ in used}),
             "history": trainer.history,
             "scores": trainer.scores,
             "n_skipped": trainer.n_skipped,
