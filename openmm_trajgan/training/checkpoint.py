@@ -72,6 +72,44 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         raise contradiction(path, error) from error
 
 
+def seed_of(path: Path, about: Mapping[str, Any]) -> int:
+    """Return the root seed of what was stopped, from the plain values of its checkpoint.
+
+    Raises
+    ------
+    InputError
+        If it is no seed.
+    """
+    seed = about.get("seed")
+    if type(seed) is not int or seed < 0:
+        raise contradiction(path, ValueError(f"seed: expected 0 or more, found {seed!r}"))
+    return seed
+
+
+def require_same_run(path: Path, about: Mapping[str, Any], asked: Mapping[str, Any], what: str) -> None:
+    """Refuse to go on with something else than was stopped.
+
+    Parameters
+    ----------
+    path
+        Checkpoint.
+    about
+        Its plain values.
+    asked
+        Those of what is asked for now.
+    what
+        ``"training"`` or ``"generation"``.
+
+    Raises
+    ------
+    InputError
+        Naming the first value that differs.
+    """
+    for name, value in asked.items():
+        if about.get(name) != value:
+            raise InputError(f"{path}: belongs to a {what} with {name} {about.get(name)}, found {value}; begin anew without resume")
+
+
 def contradiction(path: Path, error: Exception) -> InputError:
     """Return the error to raise for a checkpoint that a trainer cannot be set to."""
     reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]

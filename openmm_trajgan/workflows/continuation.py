@@ -10,10 +10,9 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 
-from openmm_trajgan.errors import InputError
 from openmm_trajgan.models.bundle import CONTRADICTIONS, ModelBundle
 from openmm_trajgan.seeding import Seeds
-from openmm_trajgan.training.checkpoint import contradiction, load_checkpoint, save_checkpoint
+from openmm_trajgan.training.checkpoint import contradiction, load_checkpoint, require_same_run, save_checkpoint, seed_of
 from openmm_trajgan.training.interrupt import deferred_interrupt
 
 _SECONDS = 30.0
@@ -57,15 +56,10 @@ class Continuation:
             self._about = {**about, "seed": self.seed}
             return
         state, found = load_checkpoint(path)
-        if type(found.get("seed")) is not int or found["seed"] < 0:
-            raise contradiction(path, ValueError(f"seed: expected 0 or more, found {found.get('seed')!r}"))
-        self.seed = found["seed"] if seed is None else seed
+        begun_with = seed_of(path, found)
+        self.seed = begun_with if seed is None else seed
         self._about = {**about, "seed": self.seed}
-        for name, value in self._about.items():
-            if found.get(name) != value:
-                raise InputError(
-                    f"{path}: belongs to a generation with {name} {found.get(name)}, found {value}; generate anew without resume"
-                )
+        require_same_run(path, found, self._about, "generation")
         try:
             frames: torch.Tensor = state["frames"]
             noise: torch.Tensor = state["noise"]

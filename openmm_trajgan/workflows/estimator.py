@@ -21,7 +21,7 @@ from openmm_trajgan.models.bundle import CONTRADICTIONS, ModelBundle
 from openmm_trajgan.models.conditioning import Label, LabelEncoding
 from openmm_trajgan.schema import FeatureSchema, FeatureTrajectories, require_trajectories
 from openmm_trajgan.seeding import Seeds
-from openmm_trajgan.training.checkpoint import contradiction, load_checkpoint, save_checkpoint
+from openmm_trajgan.training.checkpoint import contradiction, load_checkpoint, require_same_run, save_checkpoint, seed_of
 from openmm_trajgan.training.config import TrainingConfig
 from openmm_trajgan.training.trainer import Trainer
 from openmm_trajgan.workflows.choices import choose_steps, choose_window_length
@@ -148,8 +148,9 @@ class TrajGAN:
             require_positive(minutes, "minutes", "minutes")
         steps = None if steps is None else whole_number(steps, "steps", 2)
         path = None if checkpoint is None else Path(checkpoint)
-        begun = _begun(path) if resume and path is not None and path.exists() else None
-        root = begun[1]["seed"] if begun is not None and seed is None else Seeds(seed).root
+        begun = load_checkpoint(path) if resume and path is not None and path.exists() else None
+        begun_with = None if begun is None or path is None else seed_of(path, begun[1])
+        root = Seeds(begun_with if seed is None else seed).root
         by_replica = labels_by_replica(labels, trajectories.replica_names)
         stored = validation.labels if isinstance(validation, WindowBuffer) else {}
         validation = None if validation is None else as_trajectories(validation, "validation")
@@ -182,7 +183,9 @@ class TrajGAN:
             "validation_labels": asked,
         }
         if begun is not None and path is not None:
-            _continue(trainer, run, path, *begun)
+            state, about = begun
+            require_same_run(path, about, run, "training")
+            _continue(trainer, path, state)
         elif steps is not None or minutes is None:
             trainer.plan_steps(steps or choose_steps(trajectories.n_frames))
         else:
@@ -344,21 +347,8 @@ def _require_device(device: str) -> None:
         raise InputError(f"device {device!r} is not available here ({first_line(error)}); use 'cpu'") from error
 
 
-def _begun(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """State of a training that was stopped, and what it was asked for."""
-    state, about = load_checkpoint(path)
-    if type(about.get("seed")) is not int or about["seed"] < 0:
-        raise contradiction(path, ValueError(f"seed: expected 0 or more, found {about.get('seed')!r}"))
-    return state, about
-
-
-def _continue(trainer: Trainer, run: dict[str, Any], path: Path, state: dict[str, Any], about: dict[str, Any]) -> None:
-    """Take up a training that was stopped, if it was asked for the same."""
-    for name, value in run.items():
-        if about.get(name) != value:
-            raise InputError(
-                f"{path}: belongs to a training with {name} {about.get(name)}, found {value}; train anew without resume"
-            )
+def _continue(trainer: Trainer, path: Path, state: dict[str, Any]) -> None:
+    """Take up a training that was stopped."""
     try:
         trainer.restore(state)
     except CONTRADICTIONS as error:
